@@ -1,0 +1,32 @@
+/* fiber/invariant.c -- the end of a program that broke a rule
+ *
+ * Does       names the rule and the fiber, then aborts.
+ * Tests      test/test_fiber.c
+ */
+#include "fiber/invariant.h"
+
+#include "fiber/current.h"
+#include "fiber/report.h"
+
+#include <stdlib.h>
+
+_Noreturn void coir_i_die(const char *rule)
+{
+    coir_i_report report = {0};
+    coir_i_fiber *self = coir_i_self();
+
+    coir_i_report_text(&report, "coir: ");
+    coir_i_report_text(&report, rule);
+    if (self) {
+        coir_i_report_text(&report, " (fiber ");
+        coir_i_report_number(&report, self->life->id);
+        if (self->life->name[0]) {
+            coir_i_report_text(&report, " '");
+            coir_i_report_text(&report, self->life->name);
+            coir_i_report_text(&report, "'");
+        }
+        coir_i_report_text(&report, ")");
+    }
+    coir_i_report_send(&report);
+    abort();
+}
