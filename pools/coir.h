@@ -1,0 +1,25 @@
+/* coir: stackful fibers on all cores. The whole public interface; every object
+ * has a page of the manual, coir(7) is their map.
+ *
+ * In every header: a result below 0 is a negated errno value. [parks] marks a
+ * call that may park the calling fiber and is a cancellation point; outside a
+ * fiber it returns -EPERM. [fiber] marks one that belongs to the calling fiber
+ * but does not park. Any other may be called from any thread. */
+#ifndef COIR_H
+#define COIR_H
+
+#include <coir/base.h>
+#include <coir/fiber.h>
+#include <coir/io.h>
+#include <coir/local.h>
+#include <coir/net.h>
+#include <coir/nursery.h>
+#include <coir/processes.h>
+#include <coir/run.h>
+#include <coir/scope.h>
+#include <coir/stats.h>
+#include <coir/task.h>
+#include <coir/threads.h>
+#include <coir/time.h>
+
+#endif

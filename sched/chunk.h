@@ -1,0 +1,19 @@
+/* sched/chunk.h -- memory for the records of children that wait
+ *
+ * A chunk of 1 KiB holds 41 records. Each worker keeps a few; a common depot
+ * evens out between those who start and those who steal. */
+#ifndef COIR_SCHED_CHUNK_H
+#define COIR_SCHED_CHUNK_H
+
+#include "sched/nest.h"
+
+struct coir_i_worker;
+
+/* An empty one; NULL: no memory. */
+coir_i_chunk *coir_i_chunk_new(struct coir_i_worker *w);
+void coir_i_chunk_free(struct coir_i_worker *w, coir_i_chunk *chunk);
+
+/* When no worker runs any more: all that there are. */
+void coir_i_chunks_stop(void);
+
+#endif

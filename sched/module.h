@@ -1,0 +1,33 @@
+/* sched/module.h -- what layers above take part in a runtime's life
+ *
+ * io and pools register a module from a constructor, so that sched calls them
+ * without knowing them. */
+#ifndef COIR_SCHED_MODULE_H
+#define COIR_SCHED_MODULE_H
+
+#include <coir/run.h>
+
+typedef struct coir_i_module coir_i_module;
+struct coir_i_module {
+    /* From coir_run before it has started a thread. Below 0: coir_run returns
+     * that, after stop of those that had started. May be NULL. */
+    int (*start)(const coir_config *config);
+    /* From coir_run's thread when the first fiber and all others have ended;
+     * no worker runs any more. May be NULL. */
+    void (*stop)(void);
+    /* In the child of a fork(2), where no runtime is left. May be NULL. */
+    void (*forked)(void);
+    coir_i_module *next;
+};
+
+void coir_i_module_add(coir_i_module *module);
+
+/* Any thread: something outside the runtime, a pool call say, will wake a
+ * fiber. While one is out the virtual clock does not jump. */
+void coir_i_outside_begin(void);
+void coir_i_outside_end(void);
+
+/* Does a runtime run in this process? */
+bool coir_i_runs(void);
+
+#endif

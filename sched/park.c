@@ -1,0 +1,209 @@
+/* sched/park.c -- the waist: how a fiber waits, and how it is woken
+ *
+ * Does       enter, arm, park, wake, look; the tickets.
+ * Does not   know what is waited for, or choose who runs next.
+ *
+ * Invariants, with W the word (see word.h)
+ *   P1  only the fiber itself goes RUN -> ARMED and NOTIF -> RUN; only the
+ *       commit after its switch goes ARMED -> PARKED; anyone with the ticket
+ *       goes ARMED or PARKED -> NOTIF, once a seq.
+ *   P2  it is made ready by whoever claims it PARKED, or by its own commit if
+ *       it was claimed before; by nobody else. So it is in one queue at most.
+ *   P3  it has looked at the epoch after it was ARMED, and whoever cancels
+ *       reads W after it has changed the epoch: one of the two sees the other.
+ *   P4  it does not change its scopes or deadlines while LOOK is set.
+ *
+ * Edges
+ *   park.cancel   dekker: arm and then the epoch; the epoch and then W
+ *   park.context  publish: commit; observe: claim of PARKED
+ *   park.reason   publish: claim; observe: resume
+ *   park.resume   publish: resume; observe: the timer's read of W
+ *   park.look     publish: look_end; observe: resume, another look
+ * Tests      test/test_park.c, test/stress_park.c, test/models/park.pml,
+ *            test/models/look.pml */
+#include "sched/park.h"
+
+#include "sched/scope.h"
+#include "sched/tree.h"
+#include "sched/word.h"
+#include "sched/worker.h"
+
+#include <errno.h>
+#include <sched.h>
+
+enum { SHARE = 128 }; /* calls in a row that did not have to park */
+
+int coir_i_enter(void)
+{
+    coir_i_worker *w = coir_i_worker_here();
+    if (!w || !w->thread.running->life)
+        return -EPERM;
+    coir_i_fiber *f = w->thread.running;
+    if (coir_i_scope_check(f))
+        return -ECANCELED;
+    if (coir_i_likely(++w->calls < SHARE))
+        return 0;
+    w->calls = 0;
+    coir_i_give_way();
+    return coir_i_scope_check(f) ? -ECANCELED : 0;
+}
+
+coir_i_ticket coir_i_arm(coir_time until, enum coir_i_wait_kind kind)
+{
+    coir_i_worker *w = coir_i_worker_here();
+    coir_i_fiber *f = w->thread.running;
+    if (coir_i_unlikely(!f->stack->listed))
+        coir_i_tree_list(f);
+    coir_time deadline = until;
+    if (kind == COIR_I_CANCELLABLE && f->scope_until < until)
+        deadline = f->scope_until;
+    /* relaxed: the exchange comes between these and whoever reads W. */
+    store_relaxed(&f->until, until);
+    store_relaxed(&f->deadline, deadline);
+    /* relaxed: nobody else writes W while we run. */
+    uint64_t seq = coir_i_word_seq(load_relaxed(&f->word));
+    /* @dekker park.cancel: before the epoch is looked at, in park. */
+    exchange_seq_cst(&f->word, coir_i_word(seq, kind, COIR_I_ARMED));
+    if (deadline != COIR_NEVER)
+        coir_i_timer_link(&w->wheel, f, deadline);
+    return (coir_i_ticket){f, seq};
+}
+
+/* Commit: the fiber that was left waits now, unless it was claimed already. */
+static void commit_parked(coir_i_thread *here, coir_i_fiber *f)
+{
+    (void)here;
+    uint64_t word = load_relaxed(&f->word);
+    while (coir_i_word_phase(word) == COIR_I_ARMED) {
+        /* @publish park.context: the saved context, to whoever claims it. */
+        if (cas_release(&f->word, &word,
+                        (word & ~(uint64_t)COIR_I_PHASE) | COIR_I_PARKED))
+            return;
+    }
+    coir_i_ready(f, false);
+}
+
+static uint64_t wait_for_looker(coir_i_fiber *f)
+{
+    uint64_t word;
+    unsigned spins = 0;
+    /* @observe park.look: the looker has read the scopes, and what it wrote. */
+    while ((word = load_acquire(&f->word)) & COIR_I_LOOK) {
+        if (++spins % 256)
+            coir_i_pause();
+        else
+            sched_yield(); /* it may have lost its CPU */
+    }
+    return word;
+}
+
+unsigned coir_i_park(void)
+{
+    coir_i_worker *w = coir_i_worker_here();
+    coir_i_fiber *f = w->thread.running;
+    /* @dekker park.cancel: we are ARMED; either this sees the epoch, or
+     * whoever changed it sees us. */
+    if (coir_i_unlikely(load_seq_cst(&coir_i_epoch) !=
+                        load_relaxed(&f->checked)))
+        coir_i_scope_visit(f);
+    /* @observe park.reason: what the waker did before. */
+    uint64_t word = load_acquire(&f->word);
+    if (coir_i_word_phase(word) != COIR_I_NOTIF) {
+        coir_i_count_up(&w->counts.parks);
+        coir_i_leave(w, commit_parked);
+        /* @observe park.reason: likewise; and the looker's end. */
+        word = load_acquire(&f->word);
+    }
+    if (coir_i_unlikely(word & COIR_I_LOOK))
+        word = wait_for_looker(f);
+    coir_i_assert(coir_i_word_phase(word) == COIR_I_NOTIF);
+    /* @publish park.resume: a timer that reads the new seq does not take the
+     * old deadline for its own. */
+    store_release(&f->word,
+                  coir_i_word(coir_i_word_seq(word) + 1, 0, COIR_I_RUN));
+    store_relaxed(&f->deadline, f->scope_until);
+    return coir_i_word_reason(word);
+}
+
+bool coir_i_wake(coir_i_ticket ticket, unsigned reason)
+{
+    coir_i_fiber *f = ticket.fiber;
+    uint64_t word = load_relaxed(&f->word);
+    for (;;) {
+        unsigned phase = coir_i_word_phase(word);
+        if (coir_i_word_seq(word) != ticket.seq ||
+            (phase != COIR_I_ARMED && phase != COIR_I_PARKED))
+            return false;
+        uint64_t claimed = coir_i_word(ticket.seq, reason, COIR_I_NOTIF) |
+                           (word & COIR_I_LOOK);
+        /* @publish park.reason: what we did before.
+         * @observe park.context: its context, if it was PARKED. */
+        if (cas_acq_rel(&f->word, &word, claimed)) {
+            if (phase == COIR_I_PARKED)
+                coir_i_ready(f, true);
+            return true;
+        }
+    }
+}
+
+bool coir_i_look(coir_i_fiber *f, coir_i_ticket *ticket)
+{
+    unsigned spins = 0;
+    /* @dekker park.cancel: the epoch was changed before. */
+    uint64_t word = load_seq_cst(&f->word);
+    for (;;) {
+        unsigned phase = coir_i_word_phase(word);
+        if (phase != COIR_I_ARMED && phase != COIR_I_PARKED)
+            return false;
+        if (word & COIR_I_LOOK) { /* somebody else: for a moment */
+            if (++spins % 256)
+                coir_i_pause();
+            else
+                sched_yield();
+            /* @dekker park.cancel: as above. */
+            word = load_seq_cst(&f->word);
+            continue;
+        }
+        /* @observe park.look: the one before us has ended.
+         * @observe park.context: and the fiber wrote its scopes before. */
+        if (cas_acq_rel(&f->word, &word, word | COIR_I_LOOK)) {
+            *ticket = (coir_i_ticket){f, coir_i_word_seq(word)};
+            return true;
+        }
+    }
+}
+
+bool coir_i_waits_cancellable(coir_i_fiber *f)
+{
+    /* relaxed: it may be claimed meanwhile; then nothing will end it. */
+    uint64_t word = load_relaxed(&f->word);
+    unsigned phase = coir_i_word_phase(word);
+    return (phase == COIR_I_ARMED || phase == COIR_I_PARKED) &&
+           coir_i_word_reason(word) == COIR_I_CANCELLABLE;
+}
+
+void coir_i_look_end(coir_i_fiber *f)
+{
+    /* @publish park.look: we have read, and written, its scopes. */
+    fetch_and_release(&f->word, ~(uint64_t)COIR_I_LOOK);
+}
+
+/* ---- tickets in a word ---- */
+
+enum { INDEX_BITS = 28, SEQ_BITS = 34 };
+
+uint64_t coir_i_ticket_pack(coir_i_ticket ticket)
+{
+    return (ticket.seq & ((UINT64_C(1) << SEQ_BITS) - 1)) << INDEX_BITS |
+           ticket.fiber->index;
+}
+
+coir_i_ticket coir_i_ticket_unpack(uint64_t packed)
+{
+    coir_i_fiber *f = coir_i_fiber_at(packed & ((1U << INDEX_BITS) - 1));
+    uint64_t low = packed >> INDEX_BITS;
+    /* The rest of seq is what the fiber has now: it has not waited 2^34 times
+     * since, or the wake is one of those that come too late anyway. */
+    uint64_t seq = coir_i_word_seq(load_relaxed(&f->word));
+    return (coir_i_ticket){f, (seq >> SEQ_BITS << SEQ_BITS) | low};
+}

@@ -1,0 +1,78 @@
+/* sched/park.h -- the waist: how a fiber waits, and how it is woken
+ *
+ * Everything that waits - join, timer, descriptor, pool call, nursery close -
+ * is written with these calls, and there is no other way to suspend a fiber.
+ *
+ *   To wait:  rc = coir_i_enter();              cancelled already? a fiber?
+ *             ticket = coir_i_arm(until, kind);
+ *             publish the ticket where a waker finds it
+ *             reason = coir_i_park();
+ *             withdraw the ticket unless the reason says that it was taken
+ *   To wake:  take the ticket; coir_i_wake(ticket, reason)
+ *
+ * A wake may come as soon as the ticket is published, also before park: then
+ * park returns at once. A ticket that was not used is worth nothing after park
+ * has returned: a late wake by it is lost and says so. Between arm and park the
+ * fiber must not wait for anything else; but it may always go through park.
+ *
+ * The word's bits are in sched/word.h, the protocol and its memory orders in
+ * park.c, its proof in test/models. */
+#ifndef COIR_SCHED_PARK_H
+#define COIR_SCHED_PARK_H
+
+#include <coir/time.h>
+
+#include "fiber/fiber.h"
+
+#include <stdbool.h>
+
+/* One wait of one fiber. May be kept and used after the fiber is gone. */
+typedef struct coir_i_ticket {
+    coir_i_fiber *fiber;
+    uint64_t seq;
+} coir_i_ticket;
+
+/* Why a wait ended. */
+enum coir_i_reason {
+    COIR_I_WOKEN = 1,
+    COIR_I_TIMED_OUT, /* `until` has come */
+    COIR_I_CANCELLED, /* a scope around the fiber is cancelled */
+    COIR_I_OWN = 16 /* from here to 255: what the waker and the waiter agree */
+};
+
+/* What may end a wait besides its waker and `until`. */
+enum coir_i_wait_kind {
+    COIR_I_CANCELLABLE = 0,
+    COIR_I_UNCANCELLABLE = 1 /* it ends soon, or must come to its end */
+};
+
+/* At the head of every call that parks: 0; -EPERM outside a fiber;
+ * -ECANCELED while a scope around the caller is cancelled. Counts towards the
+ * fiber's share, and gives way to others when that is used up. */
+int coir_i_enter(void);
+
+/* From here on the ticket is good. until: COIR_NEVER, or when the wait ends
+ * with COIR_I_TIMED_OUT. The deadlines of scopes are seen to. */
+coir_i_ticket coir_i_arm(coir_time until, enum coir_i_wait_kind kind);
+
+/* Wait until somebody has claimed the fiber, and say why. errno is kept. */
+unsigned coir_i_park(void);
+
+/* Any thread. True: the fiber will go on with this reason. False: it had been
+ * woken before, or had not waited; whoever has something to give away gives it
+ * to the next. */
+bool coir_i_wake(coir_i_ticket ticket, unsigned reason);
+
+/* A look at a fiber that waits: until coir_i_look_end it does not go on, so its
+ * scopes and its deadlines stay as they are. It may be woken meanwhile. False:
+ * it does not wait. *ticket is that of its wait. */
+bool coir_i_look(coir_i_fiber *f, coir_i_ticket *ticket);
+void coir_i_look_end(coir_i_fiber *f);
+/* Under a look: may cancelling end this wait? */
+bool coir_i_waits_cancellable(coir_i_fiber *f);
+
+/* A ticket in the 62 low bits of a word; the seq is cut to 34 bits. */
+uint64_t coir_i_ticket_pack(coir_i_ticket ticket);
+coir_i_ticket coir_i_ticket_unpack(uint64_t packed);
+
+#endif

@@ -1,0 +1,87 @@
+/* sched/ring.c -- the fibers that are ready on one worker
+ *
+ * Does       put and get for its owner, steal for everyone else.
+ * Does not   block, allocate, or look inside a fiber, but for the link by
+ *            which spill hands out a list.
+ *
+ * Invariants
+ *   R1  tail - head <= COIR_I_RING; neither ever decreases.
+ *   R2  only the owner writes tail and the slots.
+ *   R3  a slot in [head, tail) holds a ready fiber. Whoever moves head over it
+ *       by CAS has it; the slot is read before, and what was read is good only
+ *       if the CAS succeeds: until head moves, the owner cannot reuse it.
+ *
+ * Locks      none.
+ * Edges      ring.slot (put -> get, steal), ring.room (get, steal -> put)
+ * Fails      never.
+ * Tests      test/test_ring.c, test/stress_steal.c */
+#include "sched/ring.h"
+
+enum { MASK = COIR_I_RING - 1 };
+
+bool coir_i_ring_put(coir_i_ring *ring, coir_i_fiber *f)
+{
+    uint32_t tail = load_relaxed(&ring->tail);
+    /* @observe ring.room: whoever took it has read the slot. */
+    if (tail - load_acquire(&ring->head) >= COIR_I_RING)
+        return false;
+    store_relaxed(&ring->slot[tail & MASK], f);
+    /* @publish ring.slot: the slot, and the fiber's saved context. */
+    store_release(&ring->tail, tail + 1);
+    return true;
+}
+
+coir_i_fiber *coir_i_ring_get(coir_i_ring *ring)
+{
+    uint32_t head = load_relaxed(&ring->head);
+    while (head != load_relaxed(&ring->tail)) { /* relaxed: only we write it */
+        coir_i_fiber *f = load_relaxed(&ring->slot[head & MASK]);
+        if (cas_relaxed(&ring->head, &head, head + 1)) /* we refill it */
+            return f;
+    }
+    return NULL;
+}
+
+unsigned coir_i_ring_spill(coir_i_ring *ring, coir_i_fiber **first,
+                           coir_i_fiber **last)
+{
+    unsigned count = coir_i_ring_length(ring) / 2, got = 0;
+    *first = *last = NULL;
+    for (coir_i_fiber *f; got < count && (f = coir_i_ring_get(ring)); got++) {
+        f->next = NULL;
+        *(*last ? &(*last)->next : first) = f;
+        *last = f;
+    }
+    return got;
+}
+
+unsigned coir_i_ring_steal(coir_i_ring *to, coir_i_ring *from)
+{
+    uint32_t at = load_relaxed(&to->tail);
+    /* @observe ring.room: whoever stole from us has read our slots. */
+    if (load_acquire(&to->head) != at)
+        return 0; /* not empty */
+    /* relaxed: an old head makes the CAS fail. */
+    uint32_t head = load_relaxed(&from->head);
+    for (;;) {
+        /* @observe ring.slot: the slots, and the fibers' contexts. */
+        uint32_t tail = load_acquire(&from->tail);
+        uint32_t count = tail - head;
+        count -= count / 2;
+        if (count == 0)
+            return 0;
+        if (count > COIR_I_RING / 2) { /* head was old */
+            head = load_relaxed(&from->head);
+            continue;
+        }
+        for (uint32_t i = 0; i < count; i++)
+            store_relaxed(&to->slot[(at + i) & MASK],
+                          load_relaxed(&from->slot[(head + i) & MASK]));
+        /* @publish ring.room: we have read the slots. */
+        if (cas_release(&from->head, &head, head + count)) {
+            /* @publish ring.slot: to whoever steals from us in turn. */
+            store_release(&to->tail, at + count);
+            return count;
+        }
+    }
+}

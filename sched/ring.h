@@ -1,0 +1,40 @@
+/* sched/ring.h -- the fibers that are ready on one worker, first in first out
+ *
+ *        head -> | a | b | c | <- tail
+ *
+ * The owner adds at the tail; the owner and thieves take at the head. */
+#ifndef COIR_SCHED_RING_H
+#define COIR_SCHED_RING_H
+
+#include "fiber/fiber.h"
+
+#include <stdbool.h>
+
+enum { COIR_I_RING = 256 };
+
+typedef struct coir_i_ring {
+    _Atomic(uint32_t) head; /* whoever takes, by CAS; never decreases */
+    _Atomic(uint32_t) tail; /* the owner */
+    _Atomic(coir_i_fiber *) slot[COIR_I_RING];
+} coir_i_ring;
+
+/* The owner. False: it is full. */
+bool coir_i_ring_put(coir_i_ring *ring, coir_i_fiber *f);
+/* The owner. NULL: it is empty. */
+coir_i_fiber *coir_i_ring_get(coir_i_ring *ring);
+/* The owner: take half of what is there, linked by `next`, into *first and
+ * *last. How many. */
+unsigned coir_i_ring_spill(coir_i_ring *ring, coir_i_fiber **first,
+                           coir_i_fiber **last);
+/* The owner of `to`, which is empty: half of what `from` has. How many. */
+unsigned coir_i_ring_steal(coir_i_ring *to, coir_i_ring *from);
+
+static inline uint32_t coir_i_ring_length(coir_i_ring *ring)
+{
+    /* relaxed: only a hint, unless the caller has fenced. */
+    uint32_t head = load_relaxed(&ring->head);
+    uint32_t length = load_relaxed(&ring->tail) - head;
+    return length > COIR_I_RING ? 0 : length;
+}
+
+#endif

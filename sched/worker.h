@@ -1,0 +1,206 @@
+/* sched/worker.h -- a worker: a thread that runs fibers, and what it has
+ *
+ * Every part is a type of its own with a file of its own; here they only stand
+ * side by side. What its thread alone touches comes first; what others look
+ * at or write has cache lines of its own. */
+#ifndef COIR_SCHED_WORKER_H
+#define COIR_SCHED_WORKER_H
+
+#include <coir/run.h>
+#include <coir/stats.h>
+#include <coir/task.h>
+
+#include "fiber/current.h"
+#include "fiber/stack.h"
+#include "sched/lock.h"
+#include "sched/nest.h"
+#include "sched/poller.h"
+#include "sched/ring.h"
+#include "sched/timer.h"
+
+#include <pthread.h>
+
+typedef struct coir_i_worker coir_i_worker;
+
+/* What a watcher saw of another worker, and since when it has been so. */
+struct coir_i_seen {
+    uint64_t state, switches;
+    coir_time since, ran_since;
+};
+
+/* A number that its worker counts and coir_stats_get reads. */
+typedef _Atomic(uint64_t) coir_i_count;
+
+struct coir_i_counts {
+    coir_i_count spawned, ended, switches, steals, parks, wakes, polls, timers;
+    coir_i_count blocking_calls, jobs;
+};
+
+struct coir_i_worker {
+    coir_i_thread thread; /* first: coir_i_here() points at it */
+
+    /* Its own thread only. */
+    unsigned id;           /* const */
+    bool reports_overflow; /* const: it has a stack for the signal handler */
+    unsigned picks;        /* whose turn it is: a fiber's, a child's */
+    unsigned nexts;        /* how often in a row the woken one went first */
+    unsigned glance_in;    /* picks until it looks at the tick counter */
+    unsigned look_in;      /* glances until it looks around */
+    bool gathering;        /* it looks around: wake others once, at the end */
+    uint64_t looked_at, polled_at;        /* ticks */
+    uint64_t look_at_least, poll_at_most; /* const: ticks */
+    unsigned calls;            /* that the running fiber made without parking */
+    uint64_t next_id, last_id; /* ids it may give away */
+    coir_i_fiber *pinned, **pinned_end; /* ready, and of this worker only */
+    coir_i_fiber *cache; /* warm fibers with nothing to do, last in first out */
+    unsigned cached;
+    coir_i_chunk *chunks; /* free, for children that wait */
+    unsigned chunked;
+    coir_i_taken birth;      /* the child that a fresh fiber begins with */
+    const coir_task *ending; /* the task whose on_done calls run */
+    uint32_t seed;           /* where to begin to steal */
+    unsigned stole;          /* children, the last time */
+    coir_time stole_at;
+    struct coir_i_seen *seen; /* what it saw at each of the others */
+    struct coir_i_counts counts;
+
+    /* Others look at these and take from them. */
+    _Alignas(128) coir_i_ring ring;
+    _Alignas(128) _Atomic(coir_i_fiber *) next; /* woken last; runs first */
+    _Alignas(128) coir_i_nest nest;
+    _Alignas(128) coir_i_wheel wheel;
+
+    /* Others write these. */
+    _Alignas(128) _Atomic(coir_i_fiber *) inbox; /* pinned here, woken there */
+    _Atomic(uint32_t) token;                     /* not 0: do not sleep */
+    coir_i_worker *sleeper_below; /* idle.lock: the next that sleeps */
+    bool asleep;                  /* idle.lock: is it on that list? */
+    _Atomic(bool) in_poller;      /* it sleeps there, not on its token */
+    pthread_t pthread;            /* const while the runtime runs */
+};
+
+/* The one runtime of this process. */
+struct coir_i_runtime {
+    coir_i_worker *workers; /* const while it runs */
+    unsigned count;         /* const while it runs */
+    _Atomic(bool) runs;
+    _Atomic(bool) stopping;    /* the first fiber and all others have ended */
+    _Atomic(bool) starved;     /* a stack was refused: see sched/fibers.c */
+    _Atomic(uint32_t) outside; /* calls that will wake a fiber from outside */
+};
+extern struct coir_i_runtime coir_i_runtime;
+
+/* The calling thread's worker; NULL on any other thread. Like coir_i_here():
+ * not to be kept over anything that may switch. */
+static inline coir_i_worker *coir_i_worker_here(void)
+{
+    return (coir_i_worker *)coir_i_here();
+}
+
+static inline void coir_i_count_up(coir_i_count *count)
+{
+    store_relaxed(count, load_relaxed(count) + 1);
+}
+
+/* ---- what to run next: sched/pick.c, sched/ready.c ---- */
+
+/* What a worker decided to run: a fiber, a child that has no fiber yet, or
+ * neither if both are NULL. */
+typedef struct coir_i_choice {
+    coir_i_fiber *fiber;
+    coir_i_taken child; /* child.of == NULL: none */
+} coir_i_choice;
+
+/* has_stack: a child may be chosen though no fiber is at hand. */
+coir_i_choice coir_i_pick(coir_i_worker *w, bool has_stack);
+void coir_i_pick_init(coir_i_worker *w);
+
+/* Switch to what was chosen; to the worker's own context if nothing was. */
+void coir_i_run(coir_i_worker *w, const coir_i_choice *choice,
+                void (*commit)(coir_i_thread *, coir_i_fiber *));
+/* The same for a fiber that is over. */
+_Noreturn void coir_i_run_last(coir_i_worker *w, const coir_i_choice *choice);
+/* Leave the running fiber for what is to run next; commit as in
+ * coir_i_switch. */
+void coir_i_leave(coir_i_worker *w,
+                  void (*commit)(coir_i_thread *, coir_i_fiber *));
+/* Leave it for a child just taken. */
+void coir_i_leave_for(coir_i_worker *w, const coir_i_taken *child,
+                      void (*commit)(coir_i_thread *, coir_i_fiber *));
+
+/* The running fiber goes to the end of the queue; false: none other is ready,
+ * and it goes on at once. */
+bool coir_i_give_way(void);
+
+/* f is ready to run: any thread. `soon`: f runs next here, before the rest. */
+void coir_i_ready(coir_i_fiber *f, bool soon);
+/* Commit: the fiber that was left is ready again. */
+void coir_i_commit_ready(coir_i_thread *here, coir_i_fiber *left);
+
+/* Look at what picks do not: the global queue, timers, the poller. */
+void coir_i_look_around(coir_i_worker *w);
+bool coir_i_time_to_look(coir_i_worker *w);
+/* See to all timers that are due; when the next one is. */
+coir_time coir_i_fire_timers(coir_i_worker *w);
+/* Look at the poller, if nobody sits there: idle.c. How many were woken. */
+int coir_i_poll_now(coir_i_worker *w);
+
+/* Pinned fibers that others have woken; true if there is one now. */
+bool coir_i_inbox_take(coir_i_worker *w);
+
+/* The queue of fibers that were made ready by no worker, or are too many. */
+bool coir_i_global_empty(void);
+unsigned coir_i_global_take(coir_i_worker *w);
+void coir_i_global_put(coir_i_fiber *first, coir_i_fiber *last, unsigned count);
+
+/* ---- fibers with nothing to do: sched/fibers.c ---- */
+
+void coir_i_fibers_start(size_t stack_size);
+void coir_i_fibers_stop(void);
+/* Is one at hand, or could one be made? */
+bool coir_i_fibers_at_hand(coir_i_worker *w);
+/* The fiber that a child begins with: its own, or the one at hand. The next
+ * switch of w must be to it. */
+coir_i_fiber *coir_i_fibers_bind(coir_i_worker *w, const coir_i_taken *child);
+/* With a stack of its own size; NULL: no memory. */
+coir_i_fiber *coir_i_fibers_get_sized(size_t stack_size);
+/* Commit: the fiber that was left is over. */
+void coir_i_fibers_commit_over(coir_i_thread *here, coir_i_fiber *left);
+void coir_i_fibers_drop(coir_i_fiber *never_used);
+void coir_i_fibers_stats(coir_stats *stats);
+
+/* ---- nothing to run: sched/idle.c ---- */
+
+void coir_i_idle_start(void);
+/* Run what comes, until the runtime stops. */
+void coir_i_work(coir_i_worker *w);
+/* There is work that another worker could take. Cheap where none sleeps, or
+ * one is looking already; the caller has published the work and then either
+ * fenced or holds a lock that whoever goes to sleep takes. */
+void coir_i_wake_worker_slow(void);
+extern _Atomic(uint64_t) coir_i_idle_state;
+#define COIR_I_WATCHER (UINT64_C(1) << 32)
+static inline void coir_i_wake_worker(void)
+{
+    /* @dekker idle.sleep: the work was published before this load; a sleeper
+     * announces itself before it looks for work once more. */
+    uint64_t state = load_seq_cst(&coir_i_idle_state);
+    if (coir_i_unlikely((uint32_t)state && state < COIR_I_WATCHER))
+        coir_i_wake_worker_slow();
+}
+/* This worker in particular. */
+void coir_i_wake_this(coir_i_worker *w);
+void coir_i_wake_all(void);
+/* The sleeper in the poller shall look at the timers again if it sleeps past
+ * `at`. */
+void coir_i_idle_timer(coir_time at);
+
+/* ---- the body of every fiber: sched/child.c ---- */
+
+void coir_i_fiber_main(void);
+
+/* A number never given away before. */
+uint64_t coir_i_new_id(coir_i_worker *w);
+uint64_t coir_i_new_foreign_id(void); /* for a thread that is no worker */
+
+#endif
