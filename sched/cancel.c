@@ -25,8 +25,7 @@ void coir_scope_open(coir_scope *scope)
 
 void coir_shield_open(coir_scope *scope)
 {
-    coir_i_scope_push(coir_i_scope_of(scope), caller(), COIR_I_SCOPE_SHIELD,
-                      COIR_NEVER);
+    coir_i_scope_push_shield(coir_i_scope_of(scope), caller());
 }
 
 static void open_until(coir_i_scope *s, coir_time at, coir_time now)

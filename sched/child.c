@@ -30,13 +30,10 @@ uint64_t coir_i_new_foreign_id(void)
     return fetch_add_relaxed(&ids_taken, 1);
 }
 
-uint64_t coir_i_new_id(coir_i_worker *w)
+__attribute__((cold, noinline)) void coir_i_take_ids(coir_i_worker *w)
 {
-    if (coir_i_unlikely(w->next_id == w->last_id)) {
-        w->next_id = fetch_add_relaxed(&ids_taken, IDS);
-        w->last_id = w->next_id + IDS;
-    }
-    return w->next_id++;
+    w->next_id = fetch_add_relaxed(&ids_taken, IDS);
+    w->last_id = w->next_id + IDS;
 }
 
 static void report_failure(coir_i_nursery *n, const coir_i_life *life, int rc,
@@ -82,7 +79,8 @@ void coir_i_child_run(const coir_i_child *c, coir_i_nursery *n)
 
     int rc = c->fn(c->arg);
 
-    coir_i_locals_end(&life);
+    if (coir_i_unlikely(life.locals != NULL))
+        coir_i_locals_end(&life);
     check_left_behind(f, task ? &own : &n->scope, n, pins);
     if (task) {
         coir_i_task_leave(task);
@@ -92,7 +90,8 @@ void coir_i_child_run(const coir_i_child *c, coir_i_nursery *n)
         report_failure(n, &life, rc, task != NULL);
     if (task)
         coir_i_task_end(task, rc, coir_i_life_message(&life, rc));
-    free(start);
+    if (coir_i_unlikely(start != NULL))
+        free(start);
     f->life = life.outer;
     coir_i_count_up(&coir_i_worker_here()->counts.ended);
 }
@@ -131,7 +130,8 @@ _Noreturn static void run_children(coir_i_fiber *f, coir_i_taken taken)
         coir_i_child_run(&taken.child, taken.of);
         end_child(f, taken.of);
         coir_i_worker *w = coir_i_worker_here();
-        coir_i_choice next = coir_i_pick(w, usual);
+        coir_i_choice next =
+            coir_i_pick(w, usual ? COIR_I_CHILD_ON_OUR_OWN : COIR_I_CHILD);
         coir_i_start *start = coir_i_start_of(&next.child.child);
         if (!next.child.of || !usual || (start && start->fiber))
             coir_i_run_last(w, &next);

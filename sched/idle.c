@@ -301,7 +301,7 @@ static void find_work(coir_i_worker *w)
 void coir_i_work(coir_i_worker *w)
 {
     while (!load_relaxed(&coir_i_runtime.stopping)) {
-        coir_i_choice choice = coir_i_pick(w, false);
+        coir_i_choice choice = coir_i_pick(w, COIR_I_CHILD);
         if (choice.fiber || choice.child.of)
             coir_i_run(w, &choice, NULL);
         else

@@ -185,9 +185,6 @@ bool coir_i_nest_take_own(coir_i_nursery *n, bool inside, coir_i_child *c,
                           bool *elsewhere)
 {
     coir_i_worker *w = coir_i_worker_here();
-    /* @observe nest.head: whoever cleared it is done with n. */
-    if (!load_acquire(&n->waiting.head))
-        return false;
     /* Another's home if the opener has moved; its lock serves as well. */
     coir_i_worker *home = lock_home(n, w);
     coir_i_chunk *chunk = load_relaxed(&n->waiting.head);

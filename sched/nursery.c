@@ -160,6 +160,9 @@ static void run_own(coir_i_nursery *n)
     coir_i_taken taken = {.of = n};
     bool elsewhere;
     for (;;) {
+        /* @observe nest.head: whoever cleared it is done with n. */
+        if (!load_acquire(&n->waiting.head))
+            return;
         coir_i_worker *w = coir_i_worker_here();
         bool here = where_to_run(w) == HERE;
         if (!coir_i_nest_take_own(n, here, &taken.child, &elsewhere))
@@ -171,7 +174,9 @@ static void run_own(coir_i_nursery *n)
         w = coir_i_worker_here();
         if (coir_i_unlikely(coir_i_time_to_look(w))) {
             coir_i_look_around(w);
-            coir_i_give_way();
+            /* Not to children of others: each would begin where ours has not
+             * ended, and breadth first takes memory without end. */
+            coir_i_give_way(COIR_I_NO_CHILD);
         }
     }
 }
@@ -214,7 +219,9 @@ static int verdict(coir_i_nursery *n, coir_i_fiber *f, int rc)
     }
     if (coir_i_scope_check(f)) /* n's own scope is closed by now */
         return -ECANCELED;
-    if (coir_i_scope_result(&n->scope, -ECANCELED) == -ETIMEDOUT)
+    bool cancelled = load_relaxed(&n->scope.state) & COIR_I_SCOPE_CANCELLED;
+    if (coir_i_unlikely(cancelled) &&
+        coir_i_scope_result(&n->scope, -ECANCELED) == -ETIMEDOUT)
         return -ETIMEDOUT;
     return rc;
 }
@@ -236,7 +243,8 @@ int coir_nursery_close_with(coir_nursery *nursery, int rc)
         fail_body(n, f, rc);
     }
     wait_for_children(n);
-    coir_i_tree_close(n);
+    if (coir_i_unlikely(load_relaxed(&n->in_tree))) /* all who list are gone */
+        coir_i_tree_close(n);
     f->nursery = n->around;
     coir_i_scope_pop(&n->scope, f);
     return verdict(n, f, rc);

@@ -44,7 +44,7 @@ int coir_i_enter(void)
     if (coir_i_likely(++w->calls < SHARE))
         return 0;
     w->calls = 0;
-    coir_i_give_way();
+    coir_i_give_way(COIR_I_CHILD);
     return coir_i_scope_check(f) ? -ECANCELED : 0;
 }
 

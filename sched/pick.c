@@ -58,10 +58,8 @@ coir_time coir_i_fire_timers(coir_i_worker *w)
     return first;
 }
 
-bool coir_i_time_to_look(coir_i_worker *w)
+bool coir_i_time_to_look_slow(coir_i_worker *w)
 {
-    if (coir_i_likely(--w->glance_in))
-        return false;
     w->glance_in = GLANCE;
     uint64_t since = coir_i_ticks() - w->looked_at;
     return --w->look_in == 0 || since > w->look_at_least;
@@ -126,14 +124,15 @@ static coir_i_fiber *take_ready(coir_i_worker *w)
     return coir_i_ring_get(&w->ring);
 }
 
-static bool take_child(coir_i_worker *w, bool has_stack, coir_i_taken *child)
+static bool take_child(coir_i_worker *w, enum coir_i_children children,
+                       coir_i_taken *child)
 {
-    return coir_i_nest_waiting(&w->nest) &&
-           (has_stack || coir_i_fibers_at_hand(w)) &&
+    return children != COIR_I_NO_CHILD && coir_i_nest_waiting(&w->nest) &&
+           (children == COIR_I_CHILD_ON_OUR_OWN || coir_i_fibers_at_hand(w)) &&
            coir_i_nest_take_oldest(w, child);
 }
 
-coir_i_choice coir_i_pick(coir_i_worker *w, bool has_stack)
+coir_i_choice coir_i_pick(coir_i_worker *w, enum coir_i_children children)
 {
     coir_i_choice choice = {NULL, {{NULL, NULL, NULL}, NULL}};
     if (coir_i_unlikely(coir_i_time_to_look(w)))
@@ -144,7 +143,7 @@ coir_i_choice coir_i_pick(coir_i_worker *w, bool has_stack)
     bool fiber_first = ++w->picks & 1;
     if (fiber_first && (choice.fiber = take_ready(w)))
         return choice;
-    if (take_child(w, has_stack, &choice.child))
+    if (take_child(w, children, &choice.child))
         return choice;
     if ((choice.fiber = take_ready(w)))
         return choice;
@@ -194,14 +193,14 @@ _Noreturn void coir_i_run_last(coir_i_worker *w, const coir_i_choice *choice)
 void coir_i_leave(coir_i_worker *w,
                   void (*commit)(coir_i_thread *, coir_i_fiber *))
 {
-    coir_i_choice choice = coir_i_pick(w, false);
+    coir_i_choice choice = coir_i_pick(w, COIR_I_CHILD);
     coir_i_run(w, &choice, commit);
 }
 
-bool coir_i_give_way(void)
+bool coir_i_give_way(enum coir_i_children children)
 {
     coir_i_worker *w = coir_i_worker_here();
-    coir_i_choice choice = coir_i_pick(w, false);
+    coir_i_choice choice = coir_i_pick(w, children);
     if (!choice.fiber && !choice.child.of)
         return false;
     coir_i_run(w, &choice, coir_i_commit_ready);

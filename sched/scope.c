@@ -216,31 +216,19 @@ void coir_i_scope_release(coir_i_scope *s)
 
 /* ---- opening and closing ---- */
 
-void coir_i_scope_push(coir_i_scope *s, coir_i_fiber *f, unsigned state,
-                       coir_time deadline)
+void coir_i_scope_push_shield(coir_i_scope *s, coir_i_fiber *f)
 {
-    s->parent = f->scope;
-    s->fiber = f;
-    store_relaxed(&s->deadline, deadline);
-    s->outer_until = f->scope_until;
-    s->opened = load_relaxed(&coir_i_epoch);
-    store_relaxed(&s->state, state);
-    store_relaxed(&s->busy, 0);
-    f->scope = s;
-    if (state & COIR_I_SCOPE_SHIELD) {
-        store_relaxed(&f->checked, 0); /* what cancels may be outside now */
-        coir_i_scope_watch(f, deadline);
-    } else if (deadline < f->scope_until) {
-        coir_i_scope_watch(f, deadline);
-    }
+    coir_i_scope_push(s, f, COIR_I_SCOPE_SHIELD, COIR_NEVER);
+    store_relaxed(&f->checked, 0); /* what cancels may be outside now */
+    coir_i_scope_watch(f, COIR_NEVER);
 }
 
-void coir_i_scope_pop(coir_i_scope *s, coir_i_fiber *f)
+__attribute__((cold, noinline)) void coir_i_scope_pop_slow(coir_i_scope *s,
+                                                           coir_i_fiber *f)
 {
-    f->scope = s->parent;
     uint32_t busy;
     /* @observe scope.busy: whoever cancelled it is done with it. */
-    while (coir_i_unlikely((busy = load_acquire(&s->busy))))
+    while ((busy = load_acquire(&s->busy)))
         coir_i_futex_wait(&s->busy, busy, COIR_NEVER);
     uint32_t state = load_relaxed(&s->state);
     if (load_relaxed(&s->deadline) != COIR_NEVER &&
@@ -250,9 +238,7 @@ void coir_i_scope_pop(coir_i_scope *s, coir_i_fiber *f)
     store_relaxed(&s->state, state | COIR_I_SCOPE_CLOSED);
     /* What holds inside may not hold outside; and what was known of the
      * deadlines outside is old if anything has changed since. */
-    if ((state & (COIR_I_SCOPE_CANCELLED | COIR_I_SCOPE_SHIELD)) ||
-        s->opened != load_relaxed(&coir_i_epoch))
-        store_relaxed(&f->checked, 0);
+    store_relaxed(&f->checked, 0);
     if (f->scope_until != s->outer_until)
         coir_i_scope_watch(f, s->outer_until);
 }

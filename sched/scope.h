@@ -52,7 +52,8 @@ enum {
 
 _Static_assert(sizeof(coir_i_scope) <= sizeof(coir_scope), "as published");
 
-extern _Atomic(uint64_t) coir_i_epoch; /* from 2; 0 and 1 are never now */
+/* From 2: 0 and 1 are never now. */
+extern _Atomic(uint64_t) coir_i_epoch __attribute__((visibility("hidden")));
 
 bool coir_i_scope_check_slow(coir_i_fiber *f) __attribute__((cold, noinline));
 
@@ -70,9 +71,37 @@ static inline bool coir_i_scope_check(coir_i_fiber *f)
 coir_i_scope *coir_i_scope_cancelled_by(coir_i_scope *s, coir_time *until);
 
 /* Open and close for f, which calls. */
-void coir_i_scope_push(coir_i_scope *s, coir_i_fiber *f, unsigned state,
-                       coir_time deadline);
-void coir_i_scope_pop(coir_i_scope *s, coir_i_fiber *f);
+void coir_i_scope_push_shield(coir_i_scope *s, coir_i_fiber *f);
+void coir_i_scope_pop_slow(coir_i_scope *s, coir_i_fiber *f);
+void coir_i_scope_watch(coir_i_fiber *f, coir_time until);
+
+static inline void coir_i_scope_push(coir_i_scope *s, coir_i_fiber *f,
+                                     unsigned state, coir_time deadline)
+{
+    s->parent = f->scope;
+    s->fiber = f;
+    store_relaxed(&s->deadline, deadline);
+    s->outer_until = f->scope_until;
+    s->opened = load_relaxed(&coir_i_epoch);
+    store_relaxed(&s->state, state);
+    store_relaxed(&s->busy, 0);
+    f->scope = s;
+    if (coir_i_unlikely(deadline < f->scope_until))
+        coir_i_scope_watch(f, deadline);
+}
+
+static inline void coir_i_scope_pop(coir_i_scope *s, coir_i_fiber *f)
+{
+    f->scope = s->parent;
+    /* @observe scope.busy: nobody else has to do with it, nor had: the epoch
+     * is the one in which it was opened, and so it was not changed either. */
+    if (coir_i_unlikely(load_acquire(&s->busy)) ||
+        coir_i_unlikely(s->opened != load_relaxed(&coir_i_epoch)) ||
+        coir_i_unlikely(load_relaxed(&s->state) & ~COIR_I_SCOPE_NURSERY) ||
+        coir_i_unlikely(load_relaxed(&s->deadline) != COIR_NEVER))
+        coir_i_scope_pop_slow(s, f);
+}
+
 /* The nearest deadline around the running fiber f is `until`: its timer shall
  * know of it while it runs. */
 void coir_i_scope_watch(coir_i_fiber *f, coir_time until);

@@ -90,8 +90,6 @@ void coir_i_tree_unlist(coir_i_fiber *f)
 
 void coir_i_tree_close(coir_i_nursery *n)
 {
-    if (!load_relaxed(&n->in_tree)) /* relaxed: no child is left to list it */
-        return;
     coir_i_mutex_lock(lock_of(n->scope.fiber));
     *n->tree_prev = n->tree_next;
     if (n->tree_next)

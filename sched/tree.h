@@ -15,7 +15,8 @@
 void coir_i_tree_list(coir_i_fiber *f);
 /* Its life is over. */
 void coir_i_tree_unlist(coir_i_fiber *f);
-/* n, which the calling fiber opened, is about to be closed. */
+/* n, which the calling fiber opened and which is in the tree, is about to be
+ * closed. */
 void coir_i_tree_close(coir_i_nursery *n);
 
 /* Visit (scope.h) every listed fiber inside s, and the one that opened it. The

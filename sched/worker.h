@@ -88,7 +88,8 @@ struct coir_i_runtime {
     _Atomic(bool) starved;     /* a stack was refused: see sched/fibers.c */
     _Atomic(uint32_t) outside; /* calls that will wake a fiber from outside */
 };
-extern struct coir_i_runtime coir_i_runtime;
+extern struct coir_i_runtime coir_i_runtime
+    __attribute__((visibility("hidden")));
 
 /* The calling thread's worker; NULL on any other thread. Like coir_i_here():
  * not to be kept over anything that may switch. */
@@ -111,8 +112,13 @@ typedef struct coir_i_choice {
     coir_i_taken child; /* child.of == NULL: none */
 } coir_i_choice;
 
-/* has_stack: a child may be chosen though no fiber is at hand. */
-coir_i_choice coir_i_pick(coir_i_worker *w, bool has_stack);
+/* Whether a child that has not begun may be chosen. */
+enum coir_i_children {
+    COIR_I_NO_CHILD,
+    COIR_I_CHILD,           /* if a fiber is at hand for it */
+    COIR_I_CHILD_ON_OUR_OWN /* the caller has a stack for it */
+};
+coir_i_choice coir_i_pick(coir_i_worker *w, enum coir_i_children children);
 void coir_i_pick_init(coir_i_worker *w);
 
 /* Switch to what was chosen; to the worker's own context if nothing was. */
@@ -130,7 +136,7 @@ void coir_i_leave_for(coir_i_worker *w, const coir_i_taken *child,
 
 /* The running fiber goes to the end of the queue; false: none other is ready,
  * and it goes on at once. */
-bool coir_i_give_way(void);
+bool coir_i_give_way(enum coir_i_children children);
 
 /* f is ready to run: any thread. `soon`: f runs next here, before the rest. */
 void coir_i_ready(coir_i_fiber *f, bool soon);
@@ -139,7 +145,11 @@ void coir_i_commit_ready(coir_i_thread *here, coir_i_fiber *left);
 
 /* Look at what picks do not: the global queue, timers, the poller. */
 void coir_i_look_around(coir_i_worker *w);
-bool coir_i_time_to_look(coir_i_worker *w);
+bool coir_i_time_to_look_slow(coir_i_worker *w);
+static inline bool coir_i_time_to_look(coir_i_worker *w)
+{
+    return coir_i_unlikely(--w->glance_in == 0) && coir_i_time_to_look_slow(w);
+}
 /* See to all timers that are due; when the next one is. */
 coir_time coir_i_fire_timers(coir_i_worker *w);
 /* Look at the poller, if nobody sits there: idle.c. How many were woken. */
@@ -178,7 +188,8 @@ void coir_i_work(coir_i_worker *w);
  * one is looking already; the caller has published the work and then either
  * fenced or holds a lock that whoever goes to sleep takes. */
 void coir_i_wake_worker_slow(void);
-extern _Atomic(uint64_t) coir_i_idle_state;
+extern _Atomic(uint64_t) coir_i_idle_state
+    __attribute__((visibility("hidden")));
 #define COIR_I_WATCHER (UINT64_C(1) << 32)
 static inline void coir_i_wake_worker(void)
 {
@@ -200,7 +211,13 @@ void coir_i_idle_timer(coir_time at);
 void coir_i_fiber_main(void);
 
 /* A number never given away before. */
-uint64_t coir_i_new_id(coir_i_worker *w);
+void coir_i_take_ids(coir_i_worker *w);
+static inline uint64_t coir_i_new_id(coir_i_worker *w)
+{
+    if (coir_i_unlikely(w->next_id == w->last_id))
+        coir_i_take_ids(w);
+    return w->next_id++;
+}
 uint64_t coir_i_new_foreign_id(void); /* for a thread that is no worker */
 
 #endif

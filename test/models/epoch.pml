@@ -1,0 +1,315 @@
+/* epoch.pml -- cancelling by epoch and tree
+ *
+ * A canceller sets the scope's flag, bumps the one epoch, and walks down the
+ * tree of fibers: under an opener's tree lock it looks at the children listed
+ * there, wakes whom their scope chain says is cancelled, and goes on down.
+ * A fiber checks by comparing the epoch with the one in which it was last
+ * found not cancelled, and walks up its chain where they differ. Before its
+ * first park it lists itself with its opener, its opener before that, from
+ * the top down. Then it arms, then it checks.
+ *
+ * Proves     no fiber stays parked for ever under a cancelled scope, whenever
+ *            the cancel comes; shielded waits and the waits that may not be
+ *            cancelled (a nursery's close) are left alone; the locks do not
+ *            deadlock; a nursery ends after its children.
+ * Bounds     Root's nursery in the cancelled scope; a child A in it; A's
+ *            nursery with two children that list themselves and A at the same
+ *            time. One of them waits in a shield first. One cancel, OTHERS
+ *            cancels elsewhere.
+ * Not here   LOOK: to look at a chain and to claim is one step here, which
+ *            look.pml justifies. Memory orders. New scopes.
+ * Code       sched/scope.c, sched/tree.c
+ *
+ * run -DOTHERS=1
+ * run -DOTHERS=0
+ * mutation -DEPOCH_FIRST : stuck
+ * mutation -DLIST_LATE : stuck
+ * mutation -DBOTTOM_UP : stuck
+ * mutation -DOPENER_UNLISTED : stuck
+ * mutation -DFLAG_LATE : stuck
+ * mutation -DCHECKED_LATE : stuck
+ * mutation -DSHIELD_KEEPS : stuck
+ * mutation -DCLOSE_CANCELLABLE : assertion */
+#ifndef OTHERS
+#define OTHERS 1
+#endif
+#define RUN 0
+#define WAITING 1       /* ARMED or PARKED: park.pml has the difference */
+#define NOTIF 2
+#define WOKEN 1
+#define CANCELLED 2
+#define A 0             /* the child of the root; 1 and 2 are its children */
+#define FIBERS 3
+#define NEVER 0         /* an epoch that never was */
+
+bool cancelled;         /* the flag of the scope around the root's nursery */
+byte epoch = 1;
+
+byte phase[FIBERS], reason[FIBERS];
+byte checked[FIBERS];   /* in which epoch it was not cancelled */
+bool shield[FIBERS];    /* between it and the cancelled scope */
+bool steady[FIBERS];    /* the wait may not be cancelled */
+bool listed[FIBERS];    /* with its opener; under the opener's lock */
+bool in_tree[FIBERS];   /* is it really in the list? */
+bool root_lock, a_lock;
+byte living = 2;        /* A's children */
+bool over[FIBERS];
+
+inline lock(l)
+{
+    atomic { !l -> l = true }
+}
+
+inline unlock(l)
+{
+    l = false
+}
+
+/* Under the opener's lock. */
+inline list(f)
+{
+    if
+    :: !listed[f] -> in_tree[f] = true; listed[f] = true
+    :: else
+    fi
+}
+
+inline list_opener()
+{
+#ifdef OPENER_UNLISTED
+    skip
+#else
+    if
+    :: !listed[A] ->
+#ifdef BOTTOM_UP
+        bool mine;
+        atomic { mine = !listed[A]; listed[A] = true };
+        if
+        :: mine -> lock(root_lock); in_tree[A] = true; unlock(root_lock)
+        :: else
+        fi
+#else
+        lock(root_lock);
+        list(A);
+        unlock(root_lock)
+#endif
+    :: else
+    fi
+#endif
+}
+
+inline list_self(f)
+{
+    if
+    :: f == A -> lock(root_lock); list(f); unlock(root_lock)
+    :: f != A && !listed[f] ->
+        list_opener();
+        lock(a_lock);
+        list(f);
+        unlock(a_lock)
+    :: else
+    fi
+}
+
+/* One step: nobody sees the list but under the lock. */
+inline unlist(f)
+{
+    atomic {
+        (f == A && !root_lock) || (f != A && !a_lock);
+        in_tree[f] = false;
+        listed[f] = false
+    }
+}
+
+/* Is f cancelled? e is the epoch as it was read. `checked` is f's own. */
+inline check(f, e, is)
+{
+    atomic {
+        if
+        :: e != checked[f] ->
+            is = cancelled && !shield[f];
+#ifndef CHECKED_LATE
+            checked[f] = (is -> checked[f] : e);
+#endif
+        :: else -> is = false
+        fi
+    };
+#ifdef CHECKED_LATE
+    if
+    :: !is && e != checked[f] -> checked[f] = epoch
+    :: else
+    fi
+#endif
+}
+
+/* enter, arm, park; why is 0 where it was cancelled already. */
+inline wait(f, e, is, why)
+{
+    why = 0;
+    e = epoch;
+    check(f, e, is);
+    if
+    :: is && !steady[f]
+    :: else ->
+#ifndef LIST_LATE
+        list_self(f);
+#endif
+#ifdef EPOCH_FIRST
+        e = epoch;
+#endif
+        atomic { assert(phase[f] == RUN); phase[f] = WAITING; reason[f] = 0 };
+#ifndef EPOCH_FIRST
+        e = epoch;
+#endif
+        check(f, e, is);
+        if
+        :: is && !steady[f] ->
+            atomic {
+                if
+                :: phase[f] == WAITING ->
+                    phase[f] = NOTIF;
+                    reason[f] = CANCELLED
+                :: else
+                fi
+            }
+        :: else
+        fi;
+#ifdef LIST_LATE
+        list_self(f);
+#endif
+        phase[f] == NOTIF;
+        atomic { why = reason[f]; reason[f] = 0; phase[f] = RUN }
+    fi;
+    atomic { e = 0; is = false }
+}
+
+/* One of A's children: a wait that somebody ends, in a shield or not, and one
+ * that only the cancel ends. */
+proctype Child(byte f; bool shielded)
+{
+    byte e, why;
+    bool is;
+    shield[f] = shielded;
+    wait(f, e, is, why);
+    if
+    :: shielded ->
+        assert(why == WOKEN);
+        shield[f] = false;
+#ifndef SHIELD_KEEPS
+        checked[f] = NEVER;
+#endif
+    :: else
+    fi;
+    wait(f, e, is, why);
+    assert(why != WOKEN);
+    unlist(f);
+    atomic { over[f] = true; living-- };
+    /* The last one wakes the opener, if it waits. */
+    if
+    :: living == 0 ->
+        atomic {
+            if
+            :: phase[A] == WAITING -> phase[A] = NOTIF; reason[A] = WOKEN
+            :: else
+            fi
+        }
+    :: else
+    fi
+}
+
+active proctype Opener()
+{
+    run Child(1, false);
+    run Child(2, true);
+    /* It closes its nursery. */
+    steady[A] = true;
+    if
+    :: living > 0 ->
+        list_self(A);
+        phase[A] = WAITING;
+        if
+        :: living == 0 -> phase[A] = NOTIF
+        :: else -> phase[A] == NOTIF
+        fi;
+        atomic { phase[A] = RUN; reason[A] = 0 }
+    :: else
+    fi;
+    assert(living == 0 && over[1] && over[2]);
+    assert(!in_tree[1] && !in_tree[2]);
+    steady[A] = false;
+    unlist(A);
+    over[A] = true
+}
+
+/* Ends the first wait of 1 or not, and that of 2, which is shielded. */
+active proctype Waker()
+{
+    byte f = 1;
+    do
+    :: f < FIBERS ->
+        atomic {
+            if
+            :: phase[f] == WAITING ->
+                phase[f] = NOTIF;
+                reason[f] = WOKEN
+            :: f == 1
+            fi
+        };
+        f++
+    :: else -> break
+    od
+}
+
+inline look(f)
+{
+    atomic {
+        if
+#ifdef CLOSE_CANCELLABLE
+        :: phase[f] == WAITING && cancelled && !shield[f] ->
+#else
+        :: phase[f] == WAITING && cancelled && !shield[f] && !steady[f] ->
+#endif
+            phase[f] = NOTIF;
+            reason[f] = CANCELLED
+        :: else
+        fi
+    }
+}
+
+active proctype Canceller()
+{
+#ifndef FLAG_LATE
+    cancelled = true;
+#endif
+    epoch++;
+#ifdef FLAG_LATE
+    cancelled = true;
+#endif
+    lock(root_lock);
+    if
+    :: in_tree[A] ->
+        look(A);
+        lock(a_lock);
+        if
+        :: in_tree[1] -> look(1)
+        :: else
+        fi;
+        if
+        :: in_tree[2] -> look(2)
+        :: else
+        fi;
+        unlock(a_lock)
+    :: else
+    fi;
+    unlock(root_lock)
+}
+
+/* Cancels other scopes, of which none is around these fibers. */
+active proctype Other()
+{
+    byte n;
+    do
+    :: n < OTHERS -> epoch++; n++
+    :: else -> break
+    od
+}

@@ -1,0 +1,465 @@
+/* nest.pml -- children that wait in their nursery, and workers that sleep
+ *
+ * A nursery keeps the children that have not begun; while there are any it is
+ * linked in the nest of one worker, its home, whose lock guards both. `out`
+ * counts the opener until it waits in close, children that run elsewhere than
+ * in their opener's close, and the waiting ones together if another than the
+ * opener began them (`held`).
+ *
+ * Proves     every child that was started runs exactly once; close returns
+ *            when none waits and none is out, and nobody touches the nursery
+ *            after that; no child waits for ever beside a worker that sleeps;
+ *            whoever seeks work finds its own nest empty.
+ * Bounds     two workers, one nursery, CHILDREN children: the opener starts
+ *            all but the last, which the first child starts. With BUSY the
+ *            first child keeps its worker until the last has run, so that the
+ *            other worker must come. The opener may run a child on its own
+ *            stack or on a fresh one, and moves to the worker that woke it.
+ * Not here   memory orders; chunks (a thief takes half, or all, at once); the
+ *            times for which a worker spins, watches and leaves a lone child;
+ *            the two halves of parking (park.pml).
+ * Code       sched/nest.c, sched/nursery.c, sched/idle.c
+ *
+ * run -DCHILDREN=2
+ * run -DCHILDREN=2 -DBUSY
+ * run -DCHILDREN=3
+ * run -DCHILDREN=3 -DBUSY
+ * mutation -DOUT_LATE : assertion
+ * mutation -DNO_HELD : assertion
+ * mutation -DTOUCH_LATE : assertion
+ * mutation -DRECHECK_FIRST -DBUSY : stuck
+ * mutation -DLOOK_BEFORE_LINK -DBUSY : stuck
+ * mutation -DTOKEN_FORGOTTEN -DBUSY : stuck
+ * mutation -DNO_HAND_ON -DCHILDREN=3 -DBUSY : stuck
+ * mutation -DDEC_BEFORE_ARM : stuck
+ * mutation -DTICKET_LATE : stuck */
+#ifndef CHILDREN
+#define CHILDREN 2
+#endif
+#define WORKERS 2
+#define LAST (CHILDREN - 1)
+#define NOBODY 255
+#define RUN 0
+#define ARMED 1
+#define PARKED 2
+#define NOTIF 3
+
+/* A nest: its lock, and what is under it. `count` others may read. */
+bool locked[WORKERS];
+byte count[WORKERS];    /* children that wait in it */
+byte loot[WORKERS];     /* a set of those: taken from the other */
+
+/* The nursery. */
+bool gone;              /* its opener has returned */
+byte home;              /* changes under the lock of the old one */
+bool head;              /* some wait; the opener looks without the lock */
+byte waits;             /* the set of those; under the lock of the home */
+bool held;              /* likewise */
+byte out = 1;
+bool ticket;            /* of the opener */
+byte phase = RUN;       /* the opener's wait word */
+
+/* The one idle word: who sleeps, and how many seek work. */
+bool asleep[WORKERS];
+byte watchers;
+bool token[WORKERS];
+
+bool ready[WORKERS];    /* the opener is in the queue of that worker */
+byte fresh[WORKERS];    /* from the opener: a child for a fresh stack, from 1 */
+bool busy[WORKERS];     /* runs the opener */
+byte opener_on;
+bool begun[CHILDREN], ran[CHILDREN];
+
+#define touch assert(!gone)
+#define has(set, c) (((set) >> (c)) & 1)
+
+inline lock(w)
+{
+    atomic { !locked[w] -> locked[w] = true }
+}
+
+inline unlock(w)
+{
+    locked[w] = false
+}
+
+/* The first, or nearly so: the order is not what is proved here. */
+inline first_of(set, c)
+{
+    if
+    :: has(set, 0) -> c = 0
+    :: !has(set, 0) && has(set, 1) -> c = 1
+    :: else -> c = 2
+    fi;
+    set = set & (7 ^ (1 << c))
+}
+
+/* The locked home of the nursery, for worker w. */
+inline lock_home(w, h)
+{
+    do
+    :: touch;
+        h = home;
+        lock(h);
+        touch;
+        if
+        :: home == h && (h == w || head) -> break
+        :: home == h && h != w && !head -> home = w
+        :: else
+        fi;
+        unlock(h)
+    od
+}
+
+inline wake_one()
+{
+    atomic {
+        if
+        :: watchers == 0 && asleep[0] ->
+            asleep[0] = false; watchers++; c1 = 0
+        :: watchers == 0 && asleep[1] ->
+            asleep[1] = false; watchers++; c1 = 1
+        :: else -> c1 = NOBODY
+        fi
+    };
+    if
+    :: c1 != NOBODY -> token[c1] = true
+    :: else
+    fi;
+    c1 = 0
+}
+
+/* From a fiber on worker w. `own`: on its opener's stack. */
+inline start(w, own, c)
+{
+#ifdef LOOK_BEFORE_LINK
+    wakes = (asleep[0] || asleep[1]) && watchers == 0;
+#endif
+    lock_home(w, h);
+    if
+    :: !head ->
+#ifndef NO_HELD
+        if
+        :: !own -> atomic { held = true; out++ }
+        :: else
+        fi;
+#endif
+        head = true
+    :: else
+    fi;
+    atomic { waits = waits | (1 << c); count[h]++ };
+#ifndef LOOK_BEFORE_LINK
+    wakes = (asleep[0] || asleep[1]) && watchers == 0;
+#endif
+    unlock(h);
+    if
+    :: wakes -> wake_one()
+    :: else
+    fi;
+    atomic { h = 0; wakes = false }
+}
+
+/* The last child that waited has been taken; the home is locked. Clearing
+ * head comes last: unless `out` holds the opener, the nursery is gone. */
+inline none_waits()
+{
+    touch;
+#ifdef TOUCH_LATE
+    head = false;
+    touch;
+#endif
+    if
+    :: held -> atomic { held = false; out-- }
+    :: else
+    fi;
+    touch;
+    head = false
+}
+
+/* Take the first child of the nursery from its locked home h. */
+inline take(h, elsewhere, c)
+{
+    touch;
+    atomic { first_of(waits, c); count[h]-- };
+    if
+    :: elsewhere -> out++
+    :: else
+    fi;
+    if
+    :: waits == 0 -> none_waits()
+    :: else
+    fi
+}
+
+/* What a child does, on worker w. */
+inline run_child(w, own, c)
+{
+    atomic { assert(!begun[c]); begun[c] = true };
+    if
+    :: c == 0 ->
+        start(w, own, LAST);
+#ifdef BUSY
+        ran[LAST];
+#endif
+    :: else
+    fi;
+    ran[c] = true
+}
+
+/* A child that `out` counts has ended on worker w. */
+inline ended(w)
+{
+    atomic { touch; assert(out > 0); out--; c2 = out };
+    if
+    :: c2 == 0 ->
+        atomic {
+            touch;
+            if
+            :: ticket && phase == ARMED -> phase = NOTIF
+            :: ticket && phase == PARKED -> phase = NOTIF; ready[w] = true
+            :: else
+            fi
+        }
+    :: else
+    fi;
+    c2 = 0
+}
+
+active proctype Opener()
+{
+    byte c, h, c1, i;
+    bool elsewhere, wakes;
+    busy[0] = true;
+    do
+    :: i < LAST -> start(opener_on, true, i); i++
+    :: else -> i = 0; break
+    od;
+    /* Close: first what waits ... */
+    do
+    :: head ->
+        lock_home(opener_on, h);
+        if
+        :: !head -> unlock(h)
+        :: else ->
+            if
+            :: elsewhere = true
+            :: elsewhere = false
+            fi;
+            take(h, elsewhere, c);
+            unlock(h);
+            if
+            :: elsewhere ->     /* a fresh stack; we are ready meanwhile */
+                atomic {
+                    fresh[opener_on] = c + 1;
+                    ready[opener_on] = true;
+                    busy[opener_on] = false;
+                    c = 0;
+                    h = 0
+                };
+                busy[0] || busy[1]
+            :: else -> h = 0; run_child(opener_on, true, c)
+            fi
+        fi
+    :: else -> break
+    od;
+    /* ... then for what others run. */
+    if
+    :: out == 1
+    :: else ->
+#ifdef DEC_BEFORE_ARM
+        atomic { out--; i = out };
+        phase = ARMED;
+        ticket = true;
+#else
+        phase = ARMED;
+#ifdef TICKET_LATE
+        atomic { out--; i = out };
+        ticket = true;
+#else
+        ticket = true;
+        atomic { out--; i = out };
+#endif
+#endif
+        if
+        :: i == 0               /* we were the last ourselves */
+        :: else ->
+            atomic {
+                if
+                :: phase == ARMED ->
+                    phase = PARKED;
+                    busy[opener_on] = false
+                :: else
+                fi
+            };
+            phase == NOTIF && (busy[0] || busy[1])
+        fi;
+        phase = RUN;
+        assert(out == 0)
+    fi;
+    assert(!head && !held && waits == 0);
+    i = 0;
+    do
+    :: i < CHILDREN -> assert(begun[i] && ran[i]); i++
+    :: else -> break
+    od;
+    atomic { gone = true; busy[opener_on] = false }
+}
+
+/* Up to half of what waits at v, or all of it; `got` is the set. */
+inline steal(w, v)
+{
+    lock(v);
+    if
+    :: loot[v] != 0 ->
+        atomic { first_of(loot[v], c); count[v]--; got = 1 << c }
+    :: loot[v] == 0 && count[v] != 0 ->
+        touch;
+        atomic {
+            first_of(waits, c);
+            count[v]--;
+            got = 1 << c;
+            n = 1;
+            if
+            :: waits != 0 ->
+                first_of(waits, c); count[v]--; got = got | (1 << c); n = 2
+            :: true
+            fi
+        };
+#ifndef OUT_LATE
+        out = out + n;
+#endif
+        if
+        :: waits == 0 -> none_waits()
+        :: else
+        fi
+#ifdef OUT_LATE
+        ; touch;
+        out = out + n
+#endif
+    :: else
+    fi;
+    unlock(v);
+    atomic { c = 0; n = 0 };
+    if
+    :: got != 0 ->
+        lock(w);
+        atomic {
+            loot[w] = loot[w] | got;
+            do
+            :: got != 0 -> count[w] = count[w] + (got & 1); got = got >> 1
+            :: else -> break
+            od
+        };
+        unlock(w);
+        stole = true
+    :: else
+    fi
+}
+
+/* Announce the sleep, look at every nest once more, then sleep. */
+inline sleep(w)
+{
+#ifdef RECHECK_FIRST
+    found = count[0] != 0 || count[1] != 0;
+    atomic { asleep[w] = true; watchers-- };
+#else
+    atomic { asleep[w] = true; watchers-- };
+    lock(0);
+    found = count[0] != 0;
+    unlock(0);
+    lock(1);
+    found = found || count[1] != 0;
+    unlock(1);
+#endif
+    atomic {
+        if
+        :: found && asleep[w] ->
+            asleep[w] = false;
+            watchers++
+#ifdef TOKEN_FORGOTTEN
+        :: found && !asleep[w] -> found = true
+        :: !found -> found = false
+#else
+        :: else -> found = false        /* a waker's token is on its way */
+#endif
+        fi
+    };
+    if
+    :: !found ->
+        token[w] || gone;
+        token[w] = false
+    :: else
+    fi;
+    found = false
+}
+
+/* Until it has stolen something. */
+inline find_work(w, v)
+{
+    watchers++;
+    do
+    :: gone -> watchers--; break
+    :: !gone && count[v] != 0 ->
+        steal(w, v);
+        if
+        :: stole ->
+            stole = false;
+            atomic { watchers--; wakes = watchers == 0 };
+            if
+#ifndef NO_HAND_ON
+            :: wakes && count[v] != 0 -> wake_one()
+#endif
+            :: else
+            fi;
+            wakes = false;
+            break
+        :: else
+        fi
+    :: !gone && count[v] == 0 ->
+        assert(count[w] == 0);
+        sleep(w)
+    od
+}
+
+proctype Worker(byte w)
+{
+    byte c, h, c1, c2, got, n, other = 1 - w;
+    bool found, stole, wakes;
+    do
+    :: gone -> break
+    :: busy[w] -> !busy[w]
+    :: !gone && !busy[w] && fresh[w] != 0 ->
+        atomic { c = fresh[w] - 1; fresh[w] = 0 };
+        run_child(w, false, c);
+        ended(w);
+        c = 0
+    :: !gone && !busy[w] && fresh[w] == 0 && ready[w] ->
+        atomic { ready[w] = false; opener_on = w; busy[w] = true }
+    :: !gone && !busy[w] && fresh[w] == 0 && count[w] != 0 ->
+        c = NOBODY;
+        lock(w);
+        if
+        :: loot[w] != 0 -> atomic { first_of(loot[w], c); count[w]-- }
+        :: loot[w] == 0 && count[w] != 0 -> take(w, true, c)
+        :: else
+        fi;
+        unlock(w);
+        if
+        :: c != NOBODY ->
+            run_child(w, false, c);
+            ended(w)
+        :: else
+        fi;
+        c = 0
+    :: !gone && !busy[w] && fresh[w] == 0 && !ready[w] && count[w] == 0 ->
+        find_work(w, other)
+    od
+}
+
+init {
+    atomic {
+        busy[0] = true;
+        run Worker(0);
+        run Worker(1)
+    }
+}

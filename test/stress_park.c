@@ -1,0 +1,293 @@
+/* test/stress_park.c -- parking loses no wake-up
+ *
+ * Fibers wait - for tasks, timers, cancelling from other threads, callbacks -
+ * while those who wake them come before, during and after the wait. A lost
+ * wake-up hangs the test, which then times out; a wrong one shows in a result.
+ * Waits that race with a timeout may end either way, but never otherwise. */
+#include <coir/nursery.h>
+#include <coir/run.h>
+#include <coir/scope.h>
+#include <coir/task.h>
+#include <coir/time.h>
+
+#include "test/harness.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <unistd.h>
+
+static _Atomic int wrong; /* results that cannot be */
+
+static struct stress_clock stress;
+
+/* Let some time pass in one of many ways, up to some 20 us. */
+static int linger(uint64_t *state)
+{
+    uint64_t much = test_random_below(state, 100);
+    switch (test_random_below(state, 5)) {
+    case 0:
+        return 0;
+    case 1:
+        for (uint64_t i = 0; i < much * 20; i++)
+            __asm__ volatile("");
+        return 0;
+    case 2:
+        return coir_sleep((coir_time)much * 200);
+    default:
+        return coir_yield();
+    }
+}
+
+/* ---- Tasks and those who wait for them ---- */
+
+enum { TASKS = 8, WAITERS = 6 };
+
+struct round {
+    coir_task tasks[TASKS];
+    _Atomic int called[TASKS];
+    uint64_t seed;
+};
+
+static int be_task(void *arg)
+{
+    uint64_t state = *(const uint64_t *)arg;
+    int number = (int)(state % 1000);
+    int rc = linger(&state);
+    return rc < 0 ? rc : number;
+}
+
+static uint64_t seed_of_task(const struct round *round, int i)
+{
+    uint64_t state = round->seed + (uint64_t)i;
+    return test_random(&state);
+}
+
+static void count_call(coir_task *task, void *data)
+{
+    _Atomic int *called = data;
+    wrong += !coir_task_done(task);
+    ++*called;
+}
+
+/* Join one task, for so long at first. */
+static int join_one(struct round *round, uint64_t *state)
+{
+    int which = (int)test_random_below(state, TASKS);
+    coir_task *task = &round->tasks[which];
+    int result = -1;
+    coir_scope scope;
+    coir_timeout_open(&scope, (coir_time)test_random_below(state, 30000));
+    int rc = coir_scope_close(&scope, coir_join(task, &result));
+    wrong += rc != 0 && rc != -ETIMEDOUT;
+    if (rc == -ETIMEDOUT)
+        rc = coir_join(task, &result);
+    wrong += rc != 0;
+    wrong += result != (int)(seed_of_task(round, which) % 1000);
+    return rc;
+}
+
+static int wait_for_some(struct round *round, uint64_t *state)
+{
+    coir_task *all[TASKS];
+    for (int i = 0; i < TASKS; i++)
+        all[i] = &round->tasks[i];
+    static const enum coir_wait_for whats[] = {COIR_ALL_DONE, COIR_FIRST_DONE,
+                                               COIR_FIRST_FAILED};
+    enum coir_wait_for what = whats[test_random_below(state, 3)];
+    int rc = coir_wait(all, TASKS, what);
+    wrong += rc < 1 || (what != COIR_FIRST_DONE && rc != TASKS);
+    for (int i = 0; i < rc; i++)
+        wrong += !coir_task_done(all[i]);
+    return rc < 0 ? rc : 0;
+}
+
+static int take_completions(struct round *round, uint64_t *state)
+{
+    coir_task *all[TASKS], *task = NULL;
+    for (int i = 0; i < TASKS; i++)
+        all[i] = &round->tasks[i];
+    coir_completions c;
+    int rc = coir_completions_open(&c, all, TASKS);
+    if (rc < 0)
+        return rc;
+    uint64_t take = test_random_below(state, TASKS + 1);
+    for (uint64_t i = 0; i < take && rc == 0; i++) {
+        rc = coir_completions_next(&c, &task);
+        wrong += rc != 0 || !coir_task_done(task);
+    }
+    if (take == TASKS)
+        wrong += coir_completions_next(&c, &task) != -ENOENT;
+    coir_completions_close(&c);
+    return rc;
+}
+
+struct waiter {
+    struct round *round;
+    uint64_t state;
+};
+
+static int be_waiter(void *arg)
+{
+    struct waiter *waiter = arg;
+    uint64_t *state = &waiter->state;
+    int rc = linger(state);
+    if (rc < 0)
+        return rc;
+    switch (test_random_below(state, 4)) {
+    case 0:
+        return wait_for_some(waiter->round, state);
+    case 1:
+        return take_completions(waiter->round, state);
+    default:
+        return join_one(waiter->round, state);
+    }
+}
+
+static int play_round(uint64_t seed)
+{
+    struct round round = {.seed = seed};
+    uint64_t state = seed;
+    coir_nursery nursery;
+    coir_nursery_open(&nursery);
+    int rc = 0;
+    for (int i = 0; i < TASKS && rc == 0; i++) {
+        uint64_t of_task = seed_of_task(&round, i);
+        const coir_spawn_options options = {.copy = sizeof of_task};
+        rc = coir_spawn_with(&nursery, &round.tasks[i], &options, be_task,
+                             &of_task);
+    }
+    for (int i = 0; i < WAITERS && rc == 0; i++) {
+        struct waiter waiter = {&round, test_random(&state)};
+        rc = coir_go_copy(&nursery, be_waiter, &waiter, sizeof waiter);
+        if (rc == 0)
+            rc = linger(&state);
+    }
+    for (int i = 0; i < TASKS; i++)
+        coir_task_on_done(&round.tasks[i], count_call, &round.called[i]);
+    rc = coir_nursery_close_with(&nursery, rc);
+    for (int i = 0; i < TASKS; i++)
+        wrong += round.called[i] != 1;
+    memset(&round, 0xa5, sizeof round); /* nobody looks at it any more */
+    return rc;
+}
+
+static int play_rounds(void *arg)
+{
+    uint64_t state = *(const uint64_t *)arg;
+    int rc = 0;
+    while (stress_goes_on(&stress) && rc == 0)
+        rc = play_round(test_random(&state));
+    return rc;
+}
+
+static int play_side_by_side(void *arg)
+{
+    return coir_each(play_rounds, arg, 3, sizeof(uint64_t), 0);
+}
+
+START_TEST(parked_fibers_are_woken_by_the_end_of_tasks)
+{
+    uint64_t seeds[] = {test_seed(1), test_seed(2), test_seed(3)};
+    stress = stress_clock_start();
+    wrong = 0;
+    ck_assert_int_eq(coir_run(play_side_by_side, seeds), 0);
+    ck_assert_int_eq(wrong, 0);
+}
+END_TEST
+
+/* ---- Threads that cancel ---- */
+
+enum { SLEEPERS = 4 };
+
+/* A scope that a thread may cancel while it is shown here. */
+struct target {
+    pthread_mutex_t lock;
+    coir_scope *scope;
+};
+
+static struct target targets[SLEEPERS];
+static _Atomic bool over;
+static _Atomic uint64_t cancels, cancelled_sleeps;
+
+static void show(struct target *target, coir_scope *scope)
+{
+    pthread_mutex_lock(&target->lock);
+    target->scope = scope;
+    pthread_mutex_unlock(&target->lock);
+}
+
+static void *cancel_at_random(void *arg)
+{
+    uint64_t state = *(const uint64_t *)arg;
+    while (!over) {
+        struct target *target = &targets[test_random_below(&state, SLEEPERS)];
+        pthread_mutex_lock(&target->lock);
+        if (target->scope) {
+            coir_scope_cancel(target->scope);
+            cancels++;
+        }
+        target->scope = NULL; /* once: the next time is another scope */
+        pthread_mutex_unlock(&target->lock);
+        if (test_random_below(&state, 4) == 0)
+            sched_yield();
+    }
+    return NULL;
+}
+
+/* Waits for ever each time: only a thread can end it. */
+static int sleep_until_cancelled(void *arg)
+{
+    struct target *target = arg;
+    uint64_t state = test_seed((uint64_t)(target - targets) + 10);
+    while (stress_goes_on(&stress)) {
+        coir_scope scope;
+        coir_scope_open(&scope);
+        show(target, &scope);
+        for (uint64_t i = test_random_below(&state, 50); i > 0; i--)
+            __asm__ volatile("");
+        int rc = coir_sleep(COIR_NEVER);
+        wrong += rc != -ECANCELED;
+        show(target, NULL);
+        wrong += coir_scope_close(&scope, rc) != -ECANCELED;
+        memset(&scope, 0xa5, sizeof scope);
+        cancelled_sleeps++;
+    }
+    return 0;
+}
+
+static int sleep_in_all(void *arg)
+{
+    return coir_each(sleep_until_cancelled, arg, SLEEPERS,
+                     sizeof(struct target), 0);
+}
+
+START_TEST(parked_fibers_are_woken_by_threads_that_cancel)
+{
+    stress = stress_clock_start();
+    over = false;
+    wrong = 0;
+    cancels = cancelled_sleeps = 0;
+    for (int i = 0; i < SLEEPERS; i++)
+        pthread_mutex_init(&targets[i].lock, NULL);
+    pthread_t threads[2];
+    uint64_t seeds[2] = {test_seed(20), test_seed(21)};
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(
+            pthread_create(&threads[i], NULL, cancel_at_random, &seeds[i]), 0);
+    ck_assert_int_eq(coir_run(sleep_in_all, targets), 0);
+    over = true;
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    ck_assert_int_eq(wrong, 0);
+    ck_assert_uint_ge(cancels, cancelled_sleeps);
+}
+END_TEST
+
+COIR_SUITE(park, TEST_STRESS | TEST_WORKERS)
+{
+    TCase *woken = test_case(suite, "woken");
+    tcase_add_test(woken, parked_fibers_are_woken_by_the_end_of_tasks);
+    tcase_add_test(woken, parked_fibers_are_woken_by_threads_that_cancel);
+}
