@@ -49,7 +49,7 @@ static void report_failure(coir_i_nursery *n, const coir_i_life *life, int rc,
         coir_i_background_failed(&failure);
 }
 
-static void check_left_behind(coir_i_fiber *f, const coir_i_scope *scope,
+void coir_i_check_left_behind(coir_i_fiber *f, const coir_i_scope *scope,
                               const coir_i_nursery *n, unsigned pins)
 {
     coir_i_rule(f->nursery == n, "a nursery was left open by its fiber");
@@ -81,7 +81,7 @@ void coir_i_child_run(const coir_i_child *c, coir_i_nursery *n)
 
     if (coir_i_unlikely(life.locals != NULL))
         coir_i_locals_end(&life);
-    check_left_behind(f, task ? &own : &n->scope, n, pins);
+    coir_i_check_left_behind(f, task ? &own : &n->scope, n, pins);
     if (task) {
         coir_i_task_leave(task);
         coir_i_scope_pop(&own, f);

@@ -266,7 +266,7 @@ static bool more_work(coir_i_worker *w)
         coir_i_worker *v = &coir_i_runtime.workers[i];
         unsigned mine = v == w;
         if (coir_i_ring_length(&v->ring) > mine ||
-            coir_i_nest_waiting(&v->nest) > 1)
+            coir_i_nest_waiting(&v->nest) > mine)
             return true;
     }
     return false;

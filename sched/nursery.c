@@ -41,6 +41,7 @@ void coir_nursery_open(coir_nursery *nursery)
     store_relaxed(&n->waiting.out, 1);
     n->waiting.held = false;
     n->waiting.own.size = 1;
+    n->life = f->life;
     n->around = f->nursery;
     f->nursery = n;
     n->listed = NULL;
@@ -231,7 +232,7 @@ int coir_nursery_close_with(coir_nursery *nursery, int rc)
     coir_i_nursery *n = coir_i_nursery_of(nursery);
     coir_i_fiber *f = caller();
     coir_time until;
-    coir_i_rule(f->scope == &n->scope && f->nursery == n,
+    coir_i_rule(f->scope == &n->scope && f->life == n->life,
                 "a nursery is closed by the fiber that opened it, after what "
                 "was opened inside it");
     if (rc == -ECANCELED) {

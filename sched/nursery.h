@@ -16,6 +16,7 @@ struct coir_i_nursery {
     coir_i_scope scope;     /* first: coir_nursery_scope. Its fiber opened us */
     coir_i_waiting waiting; /* see nest.h */
 
+    coir_i_life *life;         /* const: of the opener */
     coir_i_nursery *around;    /* const: the next one out for the opener */
     _Atomic(uint64_t) checked; /* the epoch in which it was not cancelled */
     uint64_t closer; /* seq of the opener's wait, before `out` says so */
@@ -62,6 +63,11 @@ static inline coir_task *coir_i_task_of(const coir_i_child *c)
 /* Run c, a child of n, from its first instruction to its result, on the calling
  * fiber's stack: sched/child.c. */
 void coir_i_child_run(const coir_i_child *c, coir_i_nursery *n);
+
+/* The fiber's life is over: stop the program unless it has closed what it has
+ * opened, up to scope and n, and undone its pins. */
+void coir_i_check_left_behind(coir_i_fiber *f, const coir_i_scope *scope,
+                              const coir_i_nursery *n, unsigned pins);
 
 /* A child of n, or its body, has failed. */
 void coir_i_nursery_fail(coir_i_nursery *n, const coir_failure *failure);

@@ -74,6 +74,7 @@ void coir_i_look_around(coir_i_worker *w)
     w->gathering = true;
     coir_i_global_take(w);
     coir_i_runtime_take_starts(w);
+    coir_i_fibers_sample();
     coir_i_fire_timers(w);
     if (now - w->polled_at > w->poll_at_most) {
         w->polled_at = now;

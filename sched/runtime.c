@@ -236,6 +236,7 @@ static int run_first(void *arg)
 {
     struct first *first = arg;
     coir_i_fiber *f = coir_i_worker_here()->thread.running;
+    coir_i_nursery *n = coir_i_nursery_of(&coir_i_background);
     coir_i_life life;
     coir_i_life_begin(&life, coir_i_new_id(coir_i_worker_here()));
     life.outer = NULL;
@@ -251,11 +252,9 @@ static int run_first(void *arg)
     coir_nursery_open(&coir_i_background);
     coir_nursery_keep_going(&coir_i_background);
     coir_i_background_accept(true);
-    const coir_i_scope *scope = f->scope;
     first->rc = first->body(first->arg);
     coir_i_locals_end(&life);
-    coir_i_rule(f->scope == scope, "a scope or nursery was left open by the "
-                                   "first fiber");
+    coir_i_check_left_behind(f, &n->scope, n, 0);
     coir_i_background_accept(false);
     coir_nursery_cancel(&coir_i_background);
     int rc = coir_nursery_close(&coir_i_background);
@@ -295,6 +294,7 @@ static int start(const coir_config *config)
     coir_i_seat_start();
     store_relaxed(&coir_i_runtime.stopping, false);
     store_relaxed(&coir_i_runtime.outside, 0);
+    store_relaxed(&coir_i_runtime.peak, 0);
     int rc = make_workers(config->workers);
     if (rc < 0)
         coir_i_clock_stop();

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SAMPLE = 64 }; /* starts from one look at how many live to the next */
+
 /* 0; or why no child can be started in n from here. */
 static int refusal(coir_i_nursery *n, coir_i_worker *w)
 {
@@ -33,9 +35,12 @@ static int refusal(coir_i_nursery *n, coir_i_worker *w)
 static int start(coir_i_nursery *n, coir_i_worker *w, const coir_i_child *c)
 {
     int rc = coir_i_nest_start(n, c);
-    if (coir_i_likely(rc == 0))
-        coir_i_count_up(&w->counts.spawned);
-    return rc;
+    if (coir_i_unlikely(rc < 0))
+        return rc;
+    coir_i_count_up(&w->counts.spawned);
+    if (coir_i_unlikely(load_relaxed(&w->counts.spawned) % SAMPLE == 0))
+        coir_i_fibers_sample();
+    return 0;
 }
 
 int coir_go(coir_nursery *nursery, coir_fn *fn, void *arg)

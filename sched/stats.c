@@ -8,17 +8,36 @@
 
 #include <string.h>
 
+enum { FIRST = 1 }; /* the fiber that nobody spawned */
+
+uint64_t coir_i_fibers_alive(void)
+{
+    uint64_t alive = FIRST;
+    for (unsigned i = 0; i < coir_i_runtime.count; i++) {
+        struct coir_i_counts *counts = &coir_i_runtime.workers[i].counts;
+        alive += load_relaxed(&counts->spawned) - load_relaxed(&counts->ended);
+    }
+    return alive > UINT64_MAX / 2 ? 0 : alive; /* out of step */
+}
+
+void coir_i_fibers_sample(void)
+{
+    uint64_t alive = coir_i_fibers_alive();
+    uint64_t peak = load_relaxed(&coir_i_runtime.peak);
+    while (alive > peak && !cas_relaxed(&coir_i_runtime.peak, &peak, alive))
+        ;
+}
+
 void coir_stats_get(coir_stats *stats)
 {
     memset(stats, 0, sizeof *stats);
     coir_i_fibers_stats(stats);
     if (!coir_i_runs())
         return;
-    uint64_t ended = 0;
+    coir_i_fibers_sample();
     for (unsigned i = 0; i < coir_i_runtime.count; i++) {
         struct coir_i_counts *counts = &coir_i_runtime.workers[i].counts;
         stats->spawned += load_relaxed(&counts->spawned);
-        ended += load_relaxed(&counts->ended);
         stats->switches += load_relaxed(&counts->switches);
         stats->steals += load_relaxed(&counts->steals);
         stats->parks += load_relaxed(&counts->parks);
@@ -28,6 +47,6 @@ void coir_stats_get(coir_stats *stats)
         stats->blocking_calls += load_relaxed(&counts->blocking_calls);
         stats->jobs += load_relaxed(&counts->jobs);
     }
-    /* With the first one, which nobody spawned. */
-    stats->fibers = stats->spawned + 1 > ended ? stats->spawned + 1 - ended : 0;
+    stats->fibers = coir_i_fibers_alive();
+    stats->fibers_peak = load_relaxed(&coir_i_runtime.peak);
 }

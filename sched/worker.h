@@ -86,6 +86,7 @@ struct coir_i_runtime {
     _Atomic(bool) runs;
     _Atomic(bool) stopping;    /* the first fiber and all others have ended */
     _Atomic(bool) starved;     /* a stack was refused: see sched/fibers.c */
+    _Atomic(uint64_t) peak;    /* fibers at a time, as sampled */
     _Atomic(uint32_t) outside; /* calls that will wake a fiber from outside */
 };
 extern struct coir_i_runtime coir_i_runtime
@@ -97,6 +98,10 @@ static inline coir_i_worker *coir_i_worker_here(void)
 {
     return (coir_i_worker *)coir_i_here();
 }
+
+/* Fibers that live now, or wait to begin; the most that were seen. */
+uint64_t coir_i_fibers_alive(void);
+void coir_i_fibers_sample(void);
 
 static inline void coir_i_count_up(coir_i_count *count)
 {
