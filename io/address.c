@@ -41,6 +41,22 @@ static int look_up_service(void *arg)
     return 0;
 }
 
+/* Names of services have letters, digits and a few signs: a letter at least. */
+static bool is_service(const char *text)
+{
+    static const char digits[] = "0123456789-._+";
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    size_t length = 0, found = 0;
+    for (; text[length]; length++) {
+        if (strchr(letters, text[length]))
+            found++;
+        else if (!strchr(digits, text[length]))
+            return false;
+    }
+    return found > 0 && length < SERVICE_MAX;
+}
+
 /* A port's number, or why not. */
 static int parse_port(const char *text)
 {
@@ -50,7 +66,7 @@ static int parse_port(const char *text)
             port = 10 * port + (*text - '0');
         return port <= PORT_MAX ? port : -EINVAL;
     }
-    if (!*text || strlen(text) >= SERVICE_MAX || strpbrk(text, " \t:[]/"))
+    if (!is_service(text))
         return -EINVAL;
     struct service service = {.name = text};
     int rc = coir_i_offload(look_up_service, &service);

@@ -22,6 +22,7 @@
 #include "io/sys.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/time.h>
 
@@ -67,9 +68,14 @@ static int accept_waiting(coir_i_call *call, struct sockaddr *from,
 }
 
 /* A new descriptor is coir's; or it is nobody's. */
-static int adopt(int fd, uint64_t known)
+static int adopt(int fd)
 {
-    int rc = coir_i_descriptor_made(fd, known);
+    int protocol = 0;
+    int rc = coir_i_sys_option(fd, SOL_SOCKET, SO_PROTOCOL, &protocol,
+                               sizeof protocol);
+    if (rc == 0)
+        rc = coir_i_descriptor_made(fd, protocol == IPPROTO_TCP ? COIR_I_STREAM
+                                                                : 0);
     if (rc < 0) {
         coir_i_sys_close(fd);
         return rc;
@@ -87,11 +93,8 @@ int coir_accept(int fd, struct sockaddr *from, socklen_t *length)
     if (rc < 0)
         return rc;
     rc = accept_waiting(&call, from, length);
-    uint64_t known = 0;
-    if (rc >= 0) /* what it accepts is of the listener's type */
-        known = load_relaxed(&call.slot->state) & COIR_I_STREAM;
     coir_i_call_end(&call);
-    return rc < 0 ? rc : adopt(rc, known);
+    return rc < 0 ? rc : adopt(rc);
 }
 
 /* ---- Connect. */

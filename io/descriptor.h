@@ -58,8 +58,8 @@ enum { COIR_I_READY = 0, COIR_I_DRY = 1, COIR_I_TICKET = 2, COIR_I_SHIFT = 2 };
 #define COIR_I_KNOWN (UINT64_C(0xff) << 24)   /* all that is known, which is: */
 #define COIR_I_REGISTERED (UINT64_C(1) << 24) /* the reactor tells of it */
 #define COIR_I_MADE (UINT64_C(1) << 25)       /* by coir; see io/doubt.h */
-#define COIR_I_STREAM (UINT64_C(1) << 26)     /* less than asked for was all */
-#define COIR_I_ENDED (UINT64_C(1) << 27)      /* but now it is no longer so */
+#define COIR_I_STREAM (UINT64_C(1) << 26)     /* TCP: a short read was all */
+#define COIR_I_ENDED (UINT64_C(1) << 27)      /* but now it need not be */
 #define COIR_I_PLAIN (UINT64_C(1) << 28)      /* not a socket */
 #define COIR_I_GENERATION (UINT64_C(1) << 32)
 

@@ -20,7 +20,8 @@ static int make_socket(int family)
     int fd = coir_i_sys_socket(family, SOCK_STREAM);
     if (fd < 0)
         return fd;
-    int rc = coir_i_descriptor_made(fd, COIR_I_STREAM);
+    uint64_t known = family == AF_UNIX ? 0 : COIR_I_STREAM;
+    int rc = coir_i_descriptor_made(fd, known);
     if (rc < 0) {
         coir_i_sys_close(fd);
         return rc;

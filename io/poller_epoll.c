@@ -103,7 +103,7 @@ static int need_epoll(void)
     return epoll_of(load_acquire(&reactor.open));
 }
 
-enum { EDGES = EPOLLIN | EPOLLOUT | EPOLLRDHUP };
+enum { EDGES = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP };
 
 int coir_i_reactor_add(int fd, uint64_t tag)
 {
@@ -158,7 +158,7 @@ void coir_i_reactor_close(void)
 
 static unsigned meaning_of(uint32_t events)
 {
-    enum { ENDS = EPOLLRDHUP | EPOLLHUP | EPOLLERR };
+    enum { ENDS = EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR };
     unsigned meaning = 0;
     if (events & (EPOLLIN | ENDS))
         meaning |= COIR_I_CAN_READ;

@@ -12,7 +12,8 @@
 enum {
     COIR_I_CAN_READ = 1,
     COIR_I_CAN_WRITE = 2,
-    COIR_I_HAS_ENDED = 4 /* or failed: no more edges need come from here on */
+    COIR_I_HAS_ENDED = 4 /* or failed, or there are urgent data: what is left
+                            to read may bring no edge of its own */
 };
 
 /* A descriptor and the generation of its slot, in the word that goes into the

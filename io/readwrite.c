@@ -13,10 +13,11 @@
  *            Which one it is, is found out by trying: a number may become
  *            another kind of file behind our back.
  *
- * A short read of a stream socket was all there is, and a short write filled
- * its buffer: then the next call waits at once, without a system call that
- * would say -EAGAIN. Not after the peer's end was seen: it may have come in one
- * edge with the data, and no other edge follows.
+ * A short read of TCP was all there is: then the next one waits at once, without
+ * a system call that would say -EAGAIN. Not once the peer's end was seen, which
+ * may have come in one edge with the data, or urgent data, at which a read
+ * stops: no other edge follows. And not of unix sockets, where a read stops
+ * behind descriptors that were sent.
  *
  * Invariants
  *   R1  A call that gives -ECANCELED has moved nothing.
@@ -178,7 +179,7 @@ static ssize_t settle(struct transfer *t, ssize_t n)
     uint64_t ends = COIR_I_STREAM | COIR_I_ENDED;
     int *late = &t->call.slot->late_error[t->call.side];
 
-    bool is_drained = n > 0 && (size_t)n < t->left &&
+    bool is_drained = is_read(t) && n > 0 && (size_t)n < t->left &&
                       !(t->flags & LEAVES_MORE) &&
                       (known_of(t) & ends) == COIR_I_STREAM;
     if (!is_drained)

@@ -65,8 +65,9 @@ int coir_i_slot_get(int fd, coir_i_descriptor **ret_slot)
     unsigned index;
     coir_i_descriptor *slot = coir_i_slot_find(fd);
     if (coir_i_unlikely(!slot)) {
-        if (fd < 0)
-            return -EBADF;
+        int rc = coir_i_sys_flags(fd); /* not for a number out of nowhere */
+        if (rc < 0)
+            return rc;
         unsigned k = place_of((unsigned)fd, &index);
         slot = make_chunk(k);
         if (!slot)

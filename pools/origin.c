@@ -1,16 +1,20 @@
-/* pools/origin.c -- is a function the same in a worker process?
+/* pools/origin.c -- where a worker process finds the code of a function
  *
- * Does       record the loaded objects, and look a function's object up there.
+ * Does       record the loaded objects, and look a function's object up there;
+ *            in a worker, load an object that came later.
  *            An object is known by its base address, its name and its build
  *            id: another library at the address of one that was unloaded is
  *            another object.
  * Locks      none: the record is written while there are no threads.
- * Fails      without memory for the record.
+ * Fails      without memory for the record or for a path.
  * Tests      test/test_processes.c */
 #include "pools/origin.h"
 
+#include <coir/fiber.h>
+
 #include "fiber/atomics.h"
 
+#include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
 #include <link.h>
@@ -73,7 +77,7 @@ static uint64_t identity_of(const struct dl_phdr_info *info)
                                 (const char *)info->dlpi_addr + part->p_vaddr,
                                 part->p_memsz);
     }
-    return hash;
+    return hash ? hash : 1;
 }
 
 /* ---- The record ---- */
@@ -142,22 +146,65 @@ static uint64_t sign(uintptr_t fn, const struct dl_phdr_info *info)
     return ((uint64_t)fn << 16 | (changes & 0xffff)) + 1;
 }
 
-/* For each object; ends with 1 (it is known) or -ENOENT. */
+struct search {
+    uintptr_t fn;
+    coir_i_origin origin;
+};
+
+/* For each object; ends with 1 (found) or what is wrong. */
 static int look_at_object(struct dl_phdr_info *info, size_t size, void *arg)
 {
-    uintptr_t fn = *(uintptr_t *)arg;
+    struct search *search = arg;
+    uint64_t sum = sign(search->fn, info);
     (void)size;
-    if (load_relaxed(&found_last) == sign(fn, info))
+    if (load_relaxed(&found_last) == sum)
         return 1;
-    if (!is_code_of(info, fn))
+    if (!is_code_of(info, search->fn))
         return 0;
-    if (!is_recorded(info))
-        return -ENOENT;
-    store_relaxed(&found_last, sign(fn, info));
+    if (is_recorded(info)) {
+        store_relaxed(&found_last, sum);
+        return 1;
+    }
+    search->origin =
+        (coir_i_origin){identity_of(info), search->fn - info->dlpi_addr,
+                        strdup(info->dlpi_name)};
+    return search->origin.path ? 1 : -ENOMEM;
+}
+
+int coir_i_origin_find(uintptr_t fn, coir_i_origin *ret_origin)
+{
+    struct search search = {fn, {.at = fn}};
+    int rc = dl_iterate_phdr(look_at_object, &search);
+    if (rc == 0)
+        return coir_fail(-ENOENT, "the code of a job is in no loaded file");
+    if (rc < 0)
+        return rc;
+    *ret_origin = search.origin;
+    return 0;
+}
+
+/* ---- In a worker ---- */
+
+static int is_object(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    struct object *wanted = arg;
+    (void)size;
+    if (identity_of(info) != wanted->identity)
+        return 0;
+    wanted->base = info->dlpi_addr;
     return 1;
 }
 
-int coir_i_origin_check(uintptr_t fn)
+int coir_i_origin_load(const coir_i_origin *origin, uintptr_t *ret_fn)
 {
-    return dl_iterate_phdr(look_at_object, &fn) == 1 ? 0 : -ENOENT;
+    static struct object last; /* jobs in a row are mostly of one object */
+    if (origin->identity != last.identity) {
+        struct object wanted = {.identity = origin->identity};
+        if (!dlopen(origin->path, RTLD_NOW | RTLD_NODELETE) ||
+            !dl_iterate_phdr(is_object, &wanted))
+            return -ENOENT;
+        last = wanted;
+    }
+    *ret_fn = last.base + origin->at;
+    return 0;
 }

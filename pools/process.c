@@ -36,30 +36,6 @@ static uint64_t round_up(uint64_t n, uint64_t unit)
     return (n + unit - 1) / unit * unit;
 }
 
-/* Where the job's argument and its result go, behind `from`. */
-static int place_job(coir_i_process *process, uint64_t from,
-                     const struct coir_i_job *job)
-{
-    coir_i_slot *slot = process->slot;
-    uint64_t arg_at = round_up(from, 64), result_at, end;
-    if (__builtin_add_overflow(arg_at, job->size, &result_at) ||
-        result_at > INT64_MAX - 64)
-        return -ENOMEM;
-    result_at = round_up(result_at, 64);
-    if (__builtin_add_overflow(result_at, job->capacity, &end) ||
-        end > INT64_MAX - COIR_I_WINDOW)
-        return -ENOMEM;
-    process->result_at = result_at;
-    slot->fn = job->fn;
-    slot->size = job->size;
-    slot->capacity = job->capacity;
-    slot->arg_at = job->arg ? arg_at : 0;
-    slot->result_at = job->result ? result_at : 0;
-    slot->extent =
-        end <= COIR_I_WINDOW ? COIR_I_WINDOW : round_up(end, COIR_I_WINDOW);
-    return 0;
-}
-
 static int put(coir_i_process *process, uint64_t at, const void *from,
                size_t size)
 {
@@ -108,11 +84,46 @@ static int resize(coir_i_process *process, uint64_t extent)
     return 0;
 }
 
+/* The path goes to *from, which moves on. */
+static int put_code(coir_i_process *process, struct coir_i_code *code,
+                    const coir_i_origin *origin, uint64_t *from)
+{
+    *code = (struct coir_i_code){origin->identity, origin->at, *from};
+    size_t size = origin->path ? strlen(origin->path) + 1 : 0;
+    *from += size;
+    return put(process, code->path_at, origin->path, size);
+}
+
+/* Where the job's argument and its result go, behind `from`. */
+static int place_job(coir_i_process *process, uint64_t from,
+                     const struct coir_i_job *job)
+{
+    coir_i_slot *slot = process->slot;
+    uint64_t arg_at = round_up(from, 64), result_at, end;
+    if (__builtin_add_overflow(arg_at, job->size, &result_at) ||
+        result_at > INT64_MAX - 64)
+        return -ENOMEM;
+    result_at = round_up(result_at, 64);
+    if (__builtin_add_overflow(result_at, job->capacity, &end) ||
+        end > INT64_MAX - COIR_I_WINDOW)
+        return -ENOMEM;
+    process->result_at = result_at;
+    slot->size = job->size;
+    slot->capacity = job->capacity;
+    slot->arg_at = job->arg ? arg_at : 0;
+    slot->result_at = job->result ? result_at : 0;
+    slot->extent =
+        end <= COIR_I_WINDOW ? COIR_I_WINDOW : round_up(end, COIR_I_WINDOW);
+    return 0;
+}
+
 /* Write the job behind `from`; the worker does not know of it yet. */
 static int write_job(coir_i_process *process, uint64_t from,
                      const struct coir_i_job *job)
 {
-    int rc = place_job(process, from, job);
+    int rc = put_code(process, &process->slot->code, &job->code, &from);
+    if (rc >= 0)
+        rc = place_job(process, from, job);
     if (rc >= 0 && process->slot->extent > process->extent)
         rc = resize(process, process->slot->extent);
     if (rc < 0)
@@ -156,13 +167,13 @@ static int write_first_job(coir_i_process *process,
 {
     coir_i_slot *slot = process->slot;
     uint64_t from = sizeof *slot;
-    slot->init = init->fn;
+    int rc = put_code(process, &slot->init, &init->code, &from);
     slot->init_size = init->size;
     slot->init_at = from;
-    int rc = write_job(process, from + init->size, job);
-    if (rc < 0)
-        return rc;
-    rc = put(process, from, init->arg, init->size);
+    if (rc >= 0)
+        rc = put(process, from, init->arg, init->size);
+    if (rc >= 0)
+        rc = write_job(process, from + init->size, job);
     /* relaxed: the worker is yet to be born. */
     store_relaxed(&slot->state, COIR_I_SLOT_ASKED);
     return rc;
@@ -293,6 +304,8 @@ ssize_t coir_i_process_take(coir_i_process *process,
 {
     int64_t n = process->slot->outcome;
     int rc = 0;
+    if (n < 0 && process->slot->missing)
+        coir_fail((int)n, "the code of a job cannot be loaded in a worker");
     if (n > 0 && (uint64_t)n > job->capacity)
         n = -EMSGSIZE;
     if (n > 0)

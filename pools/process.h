@@ -6,6 +6,7 @@
 #ifndef COIR_POOLS_PROCESS_H
 #define COIR_POOLS_PROCESS_H
 
+#include "pools/origin.h"
 #include "pools/slot.h"
 #include "pools/zygote.h"
 
@@ -32,7 +33,7 @@ struct coir_i_process {
 };
 
 struct coir_i_job {
-    coir_job_fn *fn;
+    coir_i_origin code;
     const void *arg;
     size_t size;
     void *result;
@@ -41,7 +42,7 @@ struct coir_i_job {
 
 /* What a new worker is to be, beside its name and limits. */
 struct coir_i_init {
-    int (*fn)(void *arg);
+    coir_i_origin code; /* at 0: there is none */
     const void *arg;
     size_t size;
 };

@@ -18,7 +18,6 @@
  *            free again.
  * Tests      test/test_processes.c, test/stress_processes.c;
  *            bench/bench_pools.c */
-#include <coir/fiber.h>
 #include <coir/processes.h>
 
 #include "fiber/current.h"
@@ -28,15 +27,13 @@
 #include "sched/module.h"
 #include "sched/park.h"
 #include "sched/sys.h"
+#include "sched/worker.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { ENDING = COIR_I_OWN /* why a wait in line ended: the pool ends */ };
-
-static const char not_loaded[] =
-    "the code of a job was not loaded when coir_run was called";
 
 /* A fiber in line, on its stack. */
 struct waiter {
@@ -189,14 +186,17 @@ static int begin_job(coir_process_pool *pool, coir_i_process **process,
     if (*process)
         return coir_i_process_ask(*process, job);
     const coir_process_pool_config *config = &pool->config;
-    const struct coir_i_init init = {config->init, config->init_arg,
-                                     config->init_size};
+    struct coir_i_init init = {{0}, config->init_arg, config->init_size};
     struct coir_i_birth birth = {.memory_limit = config->memory_limit};
-    if (config->init && coir_i_origin_check((uintptr_t)config->init) < 0)
-        return coir_fail(-ENOENT, "%s", not_loaded);
+    int rc = config->init
+                 ? coir_i_origin_find((uintptr_t)config->init, &init.code)
+                 : 0;
+    if (rc < 0)
+        return rc;
     strncpy(birth.name, config->name ? config->name : "coir-worker",
             sizeof birth.name - 1);
-    int rc = coir_i_process_new(process, birth, &init, job);
+    rc = coir_i_process_new(process, birth, &init, job);
+    free(init.code.path);
     if (rc >= 0 && add_worker(pool, *process))
         coir_i_process_kill(*process);
     return rc;
@@ -292,21 +292,23 @@ ssize_t coir_process_pool_run(coir_process_pool *pool, coir_job_fn *fn,
                               const void *arg, size_t size, void *result,
                               size_t capacity)
 {
-    const struct coir_i_job job = {fn, arg, size, result, capacity};
-    int rc = coir_i_enter();
-    if (rc < 0)
-        return rc;
+    struct coir_i_job job = {{0}, arg, size, result, capacity};
+    ssize_t n = coir_i_enter();
+    if (n < 0)
+        return n;
     if (!pool || !fn || (size && !arg) || (capacity && !result))
         return -EINVAL;
-    if (coir_i_origin_check((uintptr_t)fn) < 0)
-        return coir_fail(-ENOENT, "%s", not_loaded);
-    rc = enter_pool(pool);
-    if (rc < 0)
-        return rc;
-    coir_i_outside_begin();
-    ssize_t n = run_job(pool, &job);
-    coir_i_outside_end();
-    leave_pool(pool);
+    n = coir_i_origin_find((uintptr_t)fn, &job.code);
+    if (n >= 0)
+        n = enter_pool(pool);
+    if (n >= 0) {
+        coir_i_count_up(&coir_i_worker_here()->counts.jobs);
+        coir_i_outside_begin();
+        n = run_job(pool, &job);
+        coir_i_outside_end();
+        leave_pool(pool);
+    }
+    free(job.code.path);
     return n;
 }
 

@@ -50,6 +50,11 @@ enum coir_i_slot_state {
     COIR_I_SLOT_DONE
 };
 
+/* A coir_i_origin whose path is in the file. */
+struct coir_i_code {
+    uint64_t identity, at, path_at;
+};
+
 typedef struct coir_i_slot {
     _Alignas(64) _Atomic(uint32_t) state;
     _Atomic(uint32_t) sleeping;
@@ -57,16 +62,17 @@ typedef struct coir_i_slot {
     _Alignas(64) _Atomic(uint32_t) parked;
 
     /* The job: the runtime, before ASKED. Offsets are in the file. */
-    _Alignas(64) coir_job_fn *fn;
+    _Alignas(64) struct coir_i_code code;
     uint64_t size, capacity;
     uint64_t arg_at, result_at; /* 0: the caller gave NULL */
     uint64_t extent;            /* how much of the file the job needs */
 
     /* The worker, before DONE. */
     int64_t outcome;
+    uint64_t missing; /* not 0: the code was not found, and outcome says so */
 
     /* const: what init is called with, in a new worker. */
-    int (*init)(void *arg); /* NULL: none */
+    struct coir_i_code init; /* at 0: none */
     uint64_t init_size, init_at;
 
     _Alignas(64) char arena[];

@@ -29,6 +29,7 @@
 
 #include "sched/module.h"
 #include "sched/sys.h"
+#include "sched/worker.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -360,6 +361,7 @@ int coir_i_thread_pool_run(coir_i_thread_pool *pool, coir_fn *fn, void *arg)
     int rc = coir_i_enter();
     if (rc < 0)
         return rc;
+    coir_i_count_up(&coir_i_worker_here()->counts.blocking_calls);
     coir_i_call call = {.fn = fn, .arg = arg};
     coir_i_outside_begin();
     call.ticket = coir_i_arm(COIR_NEVER, COIR_I_CANCELLABLE);

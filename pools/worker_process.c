@@ -5,12 +5,14 @@
  *   P1  it dies with the process that it works for.
  *   P2  it touches job and arena only between ASKED and DONE.
  * Edges      slot.asked, slot.sleeping, slot.done, slot.parked (pools/slot.h)
- * Fails      without memory for an argument the job comes back with -ENOMEM;
+ * Fails      without memory for an argument the job comes back with -ENOMEM,
+ *            without its code with -ENOENT;
  *            what it cannot do without ends it, and the job that waits fails
  *            with its death.
  * Tests      test/test_processes.c, test/stress_processes.c */
 #include "pools/worker_process.h"
 
+#include "pools/origin.h"
 #include "pools/slot.h"
 #include "pools/sys.h"
 #include "sched/sys.h"
@@ -95,19 +97,36 @@ static bool begin(struct worker *me, const struct coir_i_birth *birth,
 
 /* ---- One job ---- */
 
+static int find_code(coir_i_slot *slot, const struct coir_i_code *code,
+                     uintptr_t *ret_fn)
+{
+    coir_i_origin origin = {code->identity, code->at,
+                            (char *)slot + code->path_at};
+    *ret_fn = code->at;
+    if (!code->identity)
+        return 0;
+    int rc = coir_i_origin_load(&origin, ret_fn);
+    slot->missing = rc < 0;
+    return rc;
+}
+
 /* init may keep its argument, so its copy is the worker's for life. */
 static int run_init(coir_i_slot *slot)
 {
     void *arg = NULL;
-    if (!slot->init)
+    uintptr_t init;
+    if (!slot->init.at)
         return 0;
+    int rc = find_code(slot, &slot->init, &init);
+    if (rc < 0)
+        return rc;
     if (slot->init_size) {
         arg = malloc(slot->init_size);
         if (!arg)
             return -ENOMEM;
         memcpy(arg, (char *)slot + slot->init_at, slot->init_size);
     }
-    return slot->init(arg);
+    return ((int (*)(void *))init)(arg);
 }
 
 /* Map what the job needs beyond what is mapped. */
@@ -132,12 +151,15 @@ static void *at(coir_i_slot *slot, uint64_t offset)
 
 static ssize_t run_job(struct worker *me)
 {
+    uintptr_t fn;
     int rc = reach(me);
     coir_i_slot *slot = me->slot;
+    if (rc >= 0)
+        rc = find_code(slot, &slot->code, &fn);
     if (rc < 0)
         return rc;
-    ssize_t n = slot->fn(at(slot, slot->arg_at), slot->size,
-                         at(slot, slot->result_at), slot->capacity);
+    ssize_t n = ((coir_job_fn *)fn)(at(slot, slot->arg_at), slot->size,
+                                    at(slot, slot->result_at), slot->capacity);
     fflush(stdout); /* what it printed comes out before its result does */
     return n;
 }

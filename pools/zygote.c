@@ -35,6 +35,9 @@
 #include <string.h>
 #include <sys/single_threaded.h>
 
+/* sched's, of sched/module.h. */
+void coir_i_forked(void) __attribute__((weak));
+
 enum { MEMORY, EVENT, REPLY, PASSED }; /* the descriptors of a request */
 
 /* Written before the runtime has threads and after it has had them. */
@@ -194,10 +197,13 @@ static pid_t fork_zygote(int socket)
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid_t pid =
-        __libc_single_threaded ? coir_i_os_clone(0, tid) : coir_i_os_fork();
-    if (pid == 0)
+    bool alone = __libc_single_threaded;
+    pid_t pid = alone ? coir_i_os_clone(0, tid) : coir_i_os_fork();
+    if (pid == 0) {
+        if (alone && coir_i_forked)
+            coir_i_forked(); /* which fork(2) calls itself */
         be_zygote(socket, parent, tid);
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return pid;
 }

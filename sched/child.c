@@ -130,12 +130,12 @@ _Noreturn static void run_children(coir_i_fiber *f, coir_i_taken taken)
         coir_i_child_run(&taken.child, taken.of);
         end_child(f, taken.of);
         coir_i_worker *w = coir_i_worker_here();
-        coir_i_choice next =
-            coir_i_pick(w, usual ? COIR_I_CHILD_ON_OUR_OWN : COIR_I_CHILD);
-        coir_i_start *start = coir_i_start_of(&next.child.child);
-        if (!next.child.of || !usual || (start && start->fiber))
-            coir_i_run_last(w, &next);
-        taken = next.child; /* the stack is warm */
+        coir_i_taken next;
+        coir_i_fiber *to = coir_i_pick(
+            w, usual ? COIR_I_CHILD_ON_OUR_OWN : COIR_I_CHILD, &next);
+        if (to || !next.of || !usual || coir_i_has_own_fiber(&next.child))
+            coir_i_run_last(w, to, &next);
+        taken = next; /* the stack is warm */
     }
 }
 
@@ -148,6 +148,6 @@ void coir_i_fiber_main(void)
     if (taken.of)
         run_children(f, taken);
     taken.child.fn(taken.child.arg); /* the first fiber */
-    coir_i_choice none = {0};
-    coir_i_run_last(coir_i_worker_here(), &none);
+    taken.of = NULL;
+    coir_i_run_last(coir_i_worker_here(), NULL, &taken);
 }

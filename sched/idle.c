@@ -27,6 +27,7 @@
  * Fails      never.
  * Tests      test/stress_park.c, test/models/idle.pml, nest.pml, poller.pml */
 #include "sched/clock.h"
+#include "sched/monitor.h"
 #include "sched/runtime.h"
 #include "sched/seat.h"
 #include "sched/worker.h"
@@ -60,7 +61,7 @@ static void take_off_list(coir_i_worker *w)
     while (*at != w)
         at = &(*at)->sleeper_below;
     *at = w->sleeper_below;
-    w->asleep = false;
+    store_relaxed(&w->asleep, false);
     fetch_add_relaxed(&coir_i_idle_state, COIR_I_WATCHER - 1);
 }
 
@@ -100,7 +101,7 @@ __attribute__((noinline, cold)) void coir_i_wake_worker_slow(void)
 void coir_i_wake_this(coir_i_worker *w)
 {
     coir_i_spin_lock(&idle.lock);
-    bool slept = w->asleep;
+    bool slept = load_relaxed(&w->asleep);
     if (slept)
         take_off_list(w);
     coir_i_spin_unlock(&idle.lock);
@@ -224,7 +225,7 @@ static void announce_sleep(coir_i_worker *w)
     coir_i_spin_lock(&idle.lock);
     w->sleeper_below = idle.sleepers;
     idle.sleepers = w;
-    w->asleep = true;
+    store_relaxed(&w->asleep, true);
     fetch_add_relaxed(&coir_i_idle_state, 1 - COIR_I_WATCHER);
     coir_i_spin_unlock(&idle.lock);
 }
@@ -232,7 +233,7 @@ static void announce_sleep(coir_i_worker *w)
 static void wake_up(coir_i_worker *w)
 {
     coir_i_spin_lock(&idle.lock);
-    if (w->asleep)
+    if (load_relaxed(&w->asleep))
         take_off_list(w);
     coir_i_spin_unlock(&idle.lock);
 }
@@ -262,6 +263,10 @@ static void sleep_until_woken(coir_i_worker *w)
  * fence: who publishes later sees that nobody watches. */
 static bool more_work(coir_i_worker *w)
 {
+    /* @dekker idle.sleep: after we ceased to watch. */
+    fence_seq_cst();
+    if (!coir_i_global_empty() || coir_i_runtime_has_starts())
+        return true;
     for (unsigned i = 0; i < coir_i_runtime.count; i++) {
         coir_i_worker *v = &coir_i_runtime.workers[i];
         unsigned mine = v == w;
@@ -296,14 +301,16 @@ static void find_work(coir_i_worker *w)
     uint64_t before = fetch_add_seq_cst(&coir_i_idle_state, -COIR_I_WATCHER);
     if (before >> 32 == 1 && (uint32_t)before && more_work(w))
         coir_i_wake_worker();
+    coir_i_monitor_wake();
 }
 
 void coir_i_work(coir_i_worker *w)
 {
     while (!load_relaxed(&coir_i_runtime.stopping)) {
-        coir_i_choice choice = coir_i_pick(w, COIR_I_CHILD);
-        if (choice.fiber || choice.child.of)
-            coir_i_run(w, &choice, NULL);
+        coir_i_taken child;
+        coir_i_fiber *f = coir_i_pick(w, COIR_I_CHILD, &child);
+        if (f || child.of)
+            coir_i_run(w, f, &child, NULL);
         else
             find_work(w);
     }

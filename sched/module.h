@@ -27,6 +27,10 @@ void coir_i_module_add(coir_i_module *module);
 void coir_i_outside_begin(void);
 void coir_i_outside_end(void);
 
+/* In the child of a fork that did not go through fork(2), which calls this by
+ * itself: no runtime runs here, and the thread is no worker. */
+void coir_i_forked(void);
+
 /* Does a runtime run in this process? */
 bool coir_i_runs(void);
 

@@ -110,6 +110,8 @@ static inline coir_i_worker *lock_home(coir_i_nursery *n, coir_i_worker *w)
 {
     /* relaxed: looked at again under the lock. */
     if (load_relaxed(&n->waiting.home) == w) {
+        if (w->alone) /* then nobody else reaches a nest: 4 ns a child */
+            return w;
         coir_i_spin_lock(&w->nest.lock);
         if (load_relaxed(&n->waiting.home) == w)
             return w;
@@ -192,8 +194,8 @@ bool coir_i_nest_take_own(coir_i_nursery *n, bool inside, coir_i_child *c,
         coir_i_spin_unlock(&home->nest.lock);
         return false;
     }
-    coir_i_start *start = coir_i_start_of(coir_i_chunk_at(chunk, chunk->first));
-    *elsewhere = !inside || (start && start->fiber);
+    *elsewhere =
+        !inside || coir_i_has_own_fiber(coir_i_chunk_at(chunk, chunk->first));
     coir_i_chunk *empty = take_first(&home->nest, n, *elsewhere, c);
     coir_i_spin_unlock(&home->nest.lock);
     if (empty)
@@ -205,7 +207,8 @@ bool coir_i_nest_take_oldest(coir_i_worker *w, coir_i_taken *taken)
 {
     coir_i_nest *nest = &w->nest;
     coir_i_chunk *empty = NULL;
-    coir_i_spin_lock(&nest->lock);
+    if (!w->alone)
+        coir_i_spin_lock(&nest->lock);
     coir_i_chunk *loot = nest->loot;
     if (loot) {
         taken->child = read_child(coir_i_chunk_at(loot, loot->first++));

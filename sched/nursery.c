@@ -125,12 +125,13 @@ coir_scope *coir_nursery_scope(coir_nursery *nursery)
 int coir_i_nursery_refuses(coir_i_nursery *n)
 {
     coir_time until;
-    uint64_t epoch = load_relaxed(&coir_i_epoch);
+    /* @dekker park.cancel: the walk comes after it. */
+    uint64_t epoch = load_seq_cst(&coir_i_epoch);
     if (coir_i_likely(load_relaxed(&n->checked) == epoch))
         return 0;
     if (coir_i_scope_cancelled_by(&n->scope, &until))
         return -ECANCELED;
-    store_relaxed(&n->checked, epoch); /* the walk came after the load */
+    store_relaxed(&n->checked, epoch);
     return 0;
 }
 

@@ -54,6 +54,12 @@ static inline coir_i_start *coir_i_start_of(const coir_i_child *c)
     return bits & 1 ? (coir_i_start *)(bits - 1) : NULL;
 }
 
+static inline bool coir_i_has_own_fiber(const coir_i_child *c)
+{
+    coir_i_start *start = coir_i_start_of(c);
+    return start && start->fiber;
+}
+
 static inline coir_task *coir_i_task_of(const coir_i_child *c)
 {
     coir_i_start *start = coir_i_start_of(c);

@@ -121,7 +121,10 @@ unsigned coir_i_park(void)
      * old deadline for its own. */
     store_release(&f->word,
                   coir_i_word(coir_i_word_seq(word) + 1, 0, COIR_I_RUN));
-    store_relaxed(&f->deadline, f->scope_until);
+    if (coir_i_likely(f->scope_until == COIR_NEVER))
+        store_relaxed(&f->deadline, COIR_NEVER);
+    else /* the wheel may have let go of our node during the wait */
+        coir_i_scope_watch(f, f->scope_until);
     return coir_i_word_reason(word);
 }
 

@@ -81,7 +81,8 @@ void coir_i_look_around(coir_i_worker *w)
         coir_i_poll_now(w);
     }
     w->gathering = false;
-    if (coir_i_ring_length(&w->ring) > 1) {
+    /* One of them is for us, unless we run a fiber. */
+    if (coir_i_ring_length(&w->ring) > (w->thread.running->life ? 0 : 1)) {
         /* @dekker idle.sleep: what was gathered is in the ring. */
         fence_seq_cst();
         coir_i_wake_worker();
@@ -99,64 +100,81 @@ void coir_i_pick_init(coir_i_worker *w)
 
 /* ---- choosing ---- */
 
-static coir_i_fiber *take_next(coir_i_worker *w)
+static __attribute__((cold, noinline)) void demote(coir_i_worker *w,
+                                                   coir_i_fiber *f)
+{
+    w->nexts = 0;
+    coir_i_ready(f, false); /* to the end of the ring */
+}
+
+static inline coir_i_fiber *take_next(coir_i_worker *w)
 {
     /* relaxed: only we put one here; a thief may take it first. */
     if (!load_relaxed(&w->next))
         return NULL;
     /* @observe ready.next: nothing new: we put it there. */
     coir_i_fiber *f = exchange_acquire(&w->next, NULL);
-    if (f && ++w->nexts > NEXTS) {
-        w->nexts = 0;
-        coir_i_ready(f, false); /* to the end of the ring */
+    if (f && coir_i_unlikely(++w->nexts > NEXTS)) {
+        demote(w, f);
         f = NULL;
     }
     return f;
 }
 
-static coir_i_fiber *take_ready(coir_i_worker *w)
+static __attribute__((cold, noinline)) coir_i_fiber *
+take_pinned(coir_i_worker *w)
 {
-    if (coir_i_unlikely(coir_i_inbox_take(w)) && w->picks & 2) {
-        coir_i_fiber *f = w->pinned;
-        if (!(w->pinned = f->next))
-            w->pinned_end = &w->pinned;
-        return f;
-    }
-    return coir_i_ring_get(&w->ring);
+    coir_i_inbox_take(w);
+    coir_i_fiber *f = w->pinned;
+    if (f && !(w->pinned = f->next))
+        w->pinned_end = &w->pinned;
+    return f;
 }
 
-static bool take_child(coir_i_worker *w, enum coir_i_children children,
-                       coir_i_taken *child)
+/* By turns, if there are both kinds. */
+static inline coir_i_fiber *take_ready(coir_i_worker *w)
+{
+    coir_i_fiber *f = NULL;
+    bool pinned = w->pinned || load_relaxed(&w->inbox);
+    if (coir_i_unlikely(pinned) && (w->picks & 2))
+        f = take_pinned(w);
+    if (!f)
+        f = coir_i_ring_get(&w->ring, w->alone);
+    if (!f && coir_i_unlikely(pinned))
+        f = take_pinned(w);
+    return f;
+}
+
+static inline bool take_child(coir_i_worker *w, enum coir_i_children children,
+                              coir_i_taken *child)
 {
     return children != COIR_I_NO_CHILD && coir_i_nest_waiting(&w->nest) &&
            (children == COIR_I_CHILD_ON_OUR_OWN || coir_i_fibers_at_hand(w)) &&
            coir_i_nest_take_oldest(w, child);
 }
 
-coir_i_choice coir_i_pick(coir_i_worker *w, enum coir_i_children children)
+coir_i_fiber *coir_i_pick(coir_i_worker *w, enum coir_i_children children,
+                          coir_i_taken *child)
 {
-    coir_i_choice choice = {NULL, {{NULL, NULL, NULL}, NULL}};
-    if (coir_i_unlikely(coir_i_time_to_look(w)))
+    coir_i_fiber *f;
+    child->of = NULL;
+    if (coir_i_time_to_look(w))
         coir_i_look_around(w);
-    if ((choice.fiber = take_next(w)))
-        return choice;
+    if (coir_i_unlikely((f = take_next(w)) != NULL))
+        return f;
     w->nexts = 0;
     bool fiber_first = ++w->picks & 1;
-    if (fiber_first && (choice.fiber = take_ready(w)))
-        return choice;
-    if (take_child(w, children, &choice.child))
-        return choice;
-    if ((choice.fiber = take_ready(w)))
-        return choice;
-    w->picks ^= 2; /* the other of inbox and ring */
-    choice.fiber = take_ready(w);
-    return choice;
+    if (fiber_first && (f = take_ready(w)))
+        return f;
+    if (take_child(w, children, child))
+        return NULL;
+    return fiber_first ? NULL : take_ready(w);
 }
 
 /* ---- leaving ---- */
 
-static void switch_to(coir_i_worker *w, coir_i_fiber *f,
-                      void (*commit)(coir_i_thread *, coir_i_fiber *))
+static inline void switch_to(coir_i_worker *w, coir_i_fiber *f,
+                             void (*commit)(coir_i_thread *, coir_i_fiber *))
 {
     coir_i_count_up(&w->counts.switches);
     w->calls = 0;
@@ -169,23 +187,24 @@ void coir_i_leave_for(coir_i_worker *w, const coir_i_taken *child,
     switch_to(w, coir_i_fibers_bind(w, child), commit);
 }
 
-void coir_i_run(coir_i_worker *w, const coir_i_choice *choice,
-                void (*commit)(coir_i_thread *, coir_i_fiber *))
+static inline coir_i_fiber *target(coir_i_worker *w, coir_i_fiber *f,
+                                   const coir_i_taken *child)
 {
-    if (choice->fiber)
-        switch_to(w, choice->fiber, commit);
-    else if (choice->child.of)
-        coir_i_leave_for(w, &choice->child, commit);
-    else
-        switch_to(w, &w->thread.own, commit);
+    if (coir_i_likely(f != NULL))
+        return f;
+    return child->of ? coir_i_fibers_bind(w, child) : &w->thread.own;
 }
 
-_Noreturn void coir_i_run_last(coir_i_worker *w, const coir_i_choice *choice)
+void coir_i_run(coir_i_worker *w, coir_i_fiber *f, const coir_i_taken *child,
+                void (*commit)(coir_i_thread *, coir_i_fiber *))
 {
-    coir_i_fiber *to = choice->fiber;
-    if (!to)
-        to = choice->child.of ? coir_i_fibers_bind(w, &choice->child)
-                              : &w->thread.own;
+    switch_to(w, target(w, f, child), commit);
+}
+
+_Noreturn void coir_i_run_last(coir_i_worker *w, coir_i_fiber *f,
+                               const coir_i_taken *child)
+{
+    coir_i_fiber *to = target(w, f, child);
     coir_i_count_up(&w->counts.switches);
     w->calls = 0;
     coir_i_switch_last(&w->thread, to, coir_i_fibers_commit_over);
@@ -194,16 +213,18 @@ _Noreturn void coir_i_run_last(coir_i_worker *w, const coir_i_choice *choice)
 void coir_i_leave(coir_i_worker *w,
                   void (*commit)(coir_i_thread *, coir_i_fiber *))
 {
-    coir_i_choice choice = coir_i_pick(w, COIR_I_CHILD);
-    coir_i_run(w, &choice, commit);
+    coir_i_taken child;
+    coir_i_fiber *f = coir_i_pick(w, COIR_I_CHILD, &child);
+    switch_to(w, target(w, f, &child), commit);
 }
 
 bool coir_i_give_way(enum coir_i_children children)
 {
     coir_i_worker *w = coir_i_worker_here();
-    coir_i_choice choice = coir_i_pick(w, children);
-    if (!choice.fiber && !choice.child.of)
+    coir_i_taken child;
+    coir_i_fiber *f = coir_i_pick(w, children, &child);
+    if (!f && !child.of)
         return false;
-    coir_i_run(w, &choice, coir_i_commit_ready);
+    switch_to(w, target(w, f, &child), coir_i_commit_ready);
     return true;
 }

@@ -31,23 +31,13 @@ bool coir_i_ring_put(coir_i_ring *ring, coir_i_fiber *f)
     return true;
 }
 
-coir_i_fiber *coir_i_ring_get(coir_i_ring *ring)
-{
-    uint32_t head = load_relaxed(&ring->head);
-    while (head != load_relaxed(&ring->tail)) { /* relaxed: only we write it */
-        coir_i_fiber *f = load_relaxed(&ring->slot[head & MASK]);
-        if (cas_relaxed(&ring->head, &head, head + 1)) /* we refill it */
-            return f;
-    }
-    return NULL;
-}
-
 unsigned coir_i_ring_spill(coir_i_ring *ring, coir_i_fiber **first,
                            coir_i_fiber **last)
 {
     unsigned count = coir_i_ring_length(ring) / 2, got = 0;
     *first = *last = NULL;
-    for (coir_i_fiber *f; got < count && (f = coir_i_ring_get(ring)); got++) {
+    for (coir_i_fiber *f; got < count && (f = coir_i_ring_get(ring, false));
+         got++) {
         f->next = NULL;
         *(*last ? &(*last)->next : first) = f;
         *last = f;

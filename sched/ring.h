@@ -20,14 +20,29 @@ typedef struct coir_i_ring {
 
 /* The owner. False: it is full. */
 bool coir_i_ring_put(coir_i_ring *ring, coir_i_fiber *f);
-/* The owner. NULL: it is empty. */
-coir_i_fiber *coir_i_ring_get(coir_i_ring *ring);
 /* The owner: take half of what is there, linked by `next`, into *first and
  * *last. How many. */
 unsigned coir_i_ring_spill(coir_i_ring *ring, coir_i_fiber **first,
                            coir_i_fiber **last);
 /* The owner of `to`, which is empty: half of what `from` has. How many. */
 unsigned coir_i_ring_steal(coir_i_ring *to, coir_i_ring *from);
+
+/* The owner. NULL: it is empty. alone: nobody ever steals from it. */
+static inline coir_i_fiber *coir_i_ring_get(coir_i_ring *ring, bool alone)
+{
+    uint32_t head = load_relaxed(&ring->head);
+    while (head != load_relaxed(&ring->tail)) { /* relaxed: only we write it */
+        coir_i_fiber *f = load_relaxed(&ring->slot[head & (COIR_I_RING - 1)]);
+        if (alone) {
+            store_relaxed(&ring->head, head + 1);
+            return f;
+        }
+        /* relaxed: it is we who refill the slot. */
+        if (cas_relaxed(&ring->head, &head, head + 1))
+            return f;
+    }
+    return NULL;
+}
 
 static inline uint32_t coir_i_ring_length(coir_i_ring *ring)
 {

@@ -21,6 +21,7 @@
 #include "sched/chunk.h"
 #include "sched/clock.h"
 #include "sched/module.h"
+#include "sched/monitor.h"
 #include "sched/seat.h"
 
 #include <errno.h>
@@ -80,7 +81,7 @@ void coir_i_outside_end(void)
 
 /* ---- fork ---- */
 
-static void forked(void)
+void coir_i_forked(void)
 {
     coir_i_current = NULL;
     coir_i_clock_stop();
@@ -95,7 +96,7 @@ static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
 static void watch_forks(void)
 {
-    pthread_atfork(NULL, NULL, forked);
+    pthread_atfork(NULL, NULL, coir_i_forked);
 }
 
 /* ---- configuration ---- */
@@ -148,6 +149,7 @@ static int make_workers(unsigned count)
     for (unsigned i = 0; i < count; i++) {
         coir_i_worker *w = &workers[i];
         w->id = i;
+        w->alone = count == 1;
         w->seed = i * 2654435761U + 1;
         w->seen = seen + (size_t)i * count;
         coir_i_wheel_init(&w->wheel, i, now);
@@ -272,14 +274,18 @@ static int run_first(void *arg)
 static int run_all(struct first *first)
 {
     coir_i_worker *w = &coir_i_runtime.workers[0];
-    coir_i_choice choice = {.child.child = {run_first, first, NULL}};
+    coir_i_taken child = {{run_first, first, NULL}, NULL};
     enter_thread(w);
     int rc = coir_i_fibers_at_hand(w) ? start_threads() : -ENOMEM;
+    if (rc == 0 && (rc = coir_i_monitor_start()) < 0) {
+        stop_working();
+        join_threads(coir_i_runtime.count);
+    }
     if (rc == 0) {
-        choice.fiber = coir_i_fibers_bind(w, &choice.child);
-        coir_i_run(w, &choice, NULL);
+        coir_i_run(w, coir_i_fibers_bind(w, &child), &child, NULL);
         coir_i_work(w);
         join_threads(coir_i_runtime.count);
+        coir_i_monitor_stop();
         rc = first->rc;
     }
     leave_thread(w);

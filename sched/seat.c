@@ -84,6 +84,11 @@ void coir_i_seat_stand_up(void)
     store_release(&seat.taken, 0);
 }
 
+bool coir_i_seat_empty(void)
+{
+    return load_relaxed(&seat.taken) == 0;
+}
+
 void coir_i_seat_wake(void)
 {
     coir_i_poller *poller = poller_now();

@@ -16,6 +16,9 @@ bool coir_i_seat_sit_down(coir_i_worker *w);
 void coir_i_seat_sleep(coir_i_worker *w);
 void coir_i_seat_stand_up(void);
 
+/* Does nobody sit there? A hint. */
+bool coir_i_seat_empty(void);
+
 /* Whoever sits there comes back. */
 void coir_i_seat_wake(void);
 

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,8 +43,10 @@ void coir_i_sys_sharp_timers(void)
 
 void coir_i_sys_thread_name(const char *name, unsigned number)
 {
-    char text[16];
-    snprintf(text, sizeof text, "%s-%u", name, number);
+    char digits[12], text[16];
+    int length = snprintf(digits, sizeof digits, "-%u", number);
+    snprintf(text, sizeof text, "%.*s%s", (int)sizeof text - 1 - length, name,
+             digits);
     prctl(PR_SET_NAME, (unsigned long)text, 0UL, 0UL, 0UL);
 }
 
@@ -110,6 +113,13 @@ void coir_i_sys_thread_name(const char *name, unsigned number)
 }
 
 #endif
+
+void coir_i_sys_no_signals(void)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+}
 
 coir_time coir_i_sys_now(void)
 {

@@ -28,7 +28,11 @@ void coir_i_sys_sharp_timers(void);
 /* How many CPUs this process may use. */
 unsigned coir_i_sys_cpus(void);
 
-/* The calling thread's name, as ps and debuggers show it. */
+/* The calling thread's name, as ps and debuggers show it: the name is cut,
+ * not the number. */
 void coir_i_sys_thread_name(const char *name, unsigned number);
+
+/* The calling thread takes no signals of the process any more. */
+void coir_i_sys_no_signals(void);
 
 #endif

@@ -14,6 +14,7 @@
  *
  * Locks      wheel.lock; two are never held at once.
  * Edges      timer.linked (dekker: a fiber that sets a deadline, look_at)
+ *            timer.unlinked (publish: look_at; observe: who links it next)
  *            timer.next (dekker: coir_i_timer_link, the poller in idle.c)
  * Fails      never.
  * Tests      test/test_sleep.c, test/stress_timer.c, test/models/sticky.pml */
@@ -142,7 +143,8 @@ static bool look_at(coir_i_wheel *wheel, coir_i_fiber *f, coir_time now,
 {
     /* @dekker timer.linked: from here a fiber that sets a deadline links
      * itself; then the word, then the deadline.
-     * @observe park.resume: a new seq comes with its deadline. */
+     * @observe park.resume: a new seq comes with its deadline.
+     * @publish timer.unlinked: we are done with its links. */
     store_seq_cst(&f->linked, COIR_NEVER);
     uint64_t word = load_seq_cst(&f->word);
     coir_time deadline = load_seq_cst(&f->deadline);
@@ -153,7 +155,8 @@ static bool look_at(coir_i_wheel *wheel, coir_i_fiber *f, coir_time now,
         coir_time unlinked = COIR_NEVER;
         coir_time linked =
             (coir_time)(tick << COIR_I_TICK_BITS | wheel->number);
-        if (cas_relaxed(&f->linked, &unlinked, linked)) /* or it did itself */
+        /* @observe timer.unlinked: likewise; or it has linked itself. */
+        if (cas_acquire(&f->linked, &unlinked, linked))
             place(wheel, f, tick);
         return false;
     }
@@ -191,8 +194,9 @@ static bool link_unlinked(coir_i_wheel *wheel, coir_i_fiber *f, uint64_t tick)
 {
     coir_time unlinked = COIR_NEVER;
     coir_i_spin_lock(&wheel->lock);
+    /* @observe timer.unlinked: whoever unlinked it is done with its links. */
     bool was =
-        cas_relaxed(&f->linked, &unlinked,
+        cas_acquire(&f->linked, &unlinked,
                     (coir_time)(tick << COIR_I_TICK_BITS | wheel->number));
     if (was)
         place(wheel, f, tick);

@@ -41,6 +41,7 @@ struct coir_i_worker {
 
     /* Its own thread only. */
     unsigned id;           /* const */
+    bool alone;            /* const: no other steals from it */
     bool reports_overflow; /* const: it has a stack for the signal handler */
     unsigned picks;        /* whose turn it is: a fiber's, a child's */
     unsigned nexts;        /* how often in a row the woken one went first */
@@ -74,7 +75,7 @@ struct coir_i_worker {
     _Alignas(128) _Atomic(coir_i_fiber *) inbox; /* pinned here, woken there */
     _Atomic(uint32_t) token;                     /* not 0: do not sleep */
     coir_i_worker *sleeper_below; /* idle.lock: the next that sleeps */
-    bool asleep;                  /* idle.lock: is it on that list? */
+    _Atomic(bool) asleep;         /* idle.lock: is it on that list? */
     _Atomic(bool) in_poller;      /* it sleeps there, not on its token */
     pthread_t pthread;            /* const while the runtime runs */
 };
@@ -110,27 +111,25 @@ static inline void coir_i_count_up(coir_i_count *count)
 
 /* ---- what to run next: sched/pick.c, sched/ready.c ---- */
 
-/* What a worker decided to run: a fiber, a child that has no fiber yet, or
- * neither if both are NULL. */
-typedef struct coir_i_choice {
-    coir_i_fiber *fiber;
-    coir_i_taken child; /* child.of == NULL: none */
-} coir_i_choice;
-
 /* Whether a child that has not begun may be chosen. */
 enum coir_i_children {
     COIR_I_NO_CHILD,
     COIR_I_CHILD,           /* if a fiber is at hand for it */
     COIR_I_CHILD_ON_OUR_OWN /* the caller has a stack for it */
 };
-coir_i_choice coir_i_pick(coir_i_worker *w, enum coir_i_children children);
+/* What to run next: a fiber; or else a child, child->of says whether; or
+ * nothing. */
+coir_i_fiber *coir_i_pick(coir_i_worker *w, enum coir_i_children children,
+                          coir_i_taken *child);
 void coir_i_pick_init(coir_i_worker *w);
 
-/* Switch to what was chosen; to the worker's own context if nothing was. */
-void coir_i_run(coir_i_worker *w, const coir_i_choice *choice,
+/* Switch to f; or, if it is NULL, to the child; or to the worker's own context
+ * if there is none. */
+void coir_i_run(coir_i_worker *w, coir_i_fiber *f, const coir_i_taken *child,
                 void (*commit)(coir_i_thread *, coir_i_fiber *));
 /* The same for a fiber that is over. */
-_Noreturn void coir_i_run_last(coir_i_worker *w, const coir_i_choice *choice);
+_Noreturn void coir_i_run_last(coir_i_worker *w, coir_i_fiber *f,
+                               const coir_i_taken *child);
 /* Leave the running fiber for what is to run next; commit as in
  * coir_i_switch. */
 void coir_i_leave(coir_i_worker *w,

@@ -56,7 +56,7 @@ static int leave_scope_open(void *arg)
 
 START_TEST(fiber_that_leaves_a_scope_open_dies)
 {
-    dies("a scope was left open", leave_scope_open);
+    dies("left open", leave_scope_open);
 }
 END_TEST
 
@@ -72,7 +72,7 @@ static int leave_timeout_open(void *arg)
 
 START_TEST(fiber_that_leaves_one_of_two_scopes_open_dies)
 {
-    dies("a scope was left open", leave_timeout_open);
+    dies("left open", leave_timeout_open);
 }
 END_TEST
 
@@ -87,7 +87,7 @@ static int leave_nursery_open(void *arg)
 
 START_TEST(fiber_that_leaves_a_nursery_open_dies)
 {
-    dies("a nursery was left open", leave_nursery_open);
+    dies("left open", leave_nursery_open);
 }
 END_TEST
 
@@ -102,7 +102,7 @@ static int leave_in_child(void *arg)
 
 START_TEST(child_that_leaves_a_scope_open_dies)
 {
-    dies("a scope was left open", leave_in_child);
+    dies("left open", leave_in_child);
 }
 END_TEST
 
@@ -117,7 +117,7 @@ static int leave_nursery_in_child(void *arg)
 
 START_TEST(child_that_leaves_a_nursery_open_dies)
 {
-    dies("a nursery was left open", leave_nursery_in_child);
+    dies("left open", leave_nursery_in_child);
 }
 END_TEST
 

@@ -8,6 +8,7 @@
 #include <coir/time.h>
 
 #include "test/harness.h"
+#include "test/processes.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -195,6 +196,8 @@ END_TEST
 
 COIR_SUITE(stress_processes, TEST_WORKERS | TEST_STRESS)
 {
+    if (!has_process_pools())
+        return;
     TCase *jobs = test_case(suite, "jobs");
     tcase_add_test(jobs, jobs_and_deaths_are_not_mixed_up);
 }

@@ -229,6 +229,8 @@ END_TEST
 
 COIR_SUITE(process_death, TEST_WORKERS)
 {
+    if (!has_process_pools())
+        return;
     TCase *death = test_case(suite, "death");
     tcase_add_test(death, death_fails_the_job_and_says_how);
     tcase_add_test(death, death_fails_no_other_job);

@@ -212,6 +212,8 @@ END_TEST
 
 COIR_SUITE(process_end, TEST_WORKERS)
 {
+    if (!has_process_pools())
+        return;
     TCase *end = test_case(suite, "end");
     tcase_add_test(end, free_waits_for_what_runs);
     tcase_add_test(end, free_that_is_cancelled_ends_what_runs);

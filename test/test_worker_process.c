@@ -2,6 +2,7 @@
 #include <coir/fiber.h>
 #include <coir/processes.h>
 #include <coir/run.h>
+#include <coir/threads.h>
 
 #include "test/processes.h"
 
@@ -188,6 +189,48 @@ START_TEST(worker_prints_where_the_program_does)
 }
 END_TEST
 
+static int return_7(void *arg)
+{
+    (void)arg;
+    return 7;
+}
+
+/* No assertions here: libcheck's file is not open in a worker. */
+static int call_and_run(void *arg)
+{
+    coir_process_pool *pool;
+    (void)arg;
+    if (coir_process_pool_new(&pool, NULL) < 0)
+        return -ENOMEM;
+    ssize_t n = coir_process_pool_run(pool, do_nothing, NULL, 0, NULL, 0);
+    coir_process_pool_free(pool);
+    return n < 0 ? (int)n : coir_blocking(return_7, NULL);
+}
+
+/* A job may use a runtime, with all that is in it. */
+static ssize_t run_in_job(const void *arg, size_t size, void *result,
+                          size_t capacity)
+{
+    (void)arg, (void)size, (void)result, (void)capacity;
+    if (coir_blocking(return_7, NULL) != -EPERM)
+        return -EIO;
+    return -1000 - coir_run(call_and_run, NULL);
+}
+
+static int run_within(coir_process_pool *pool)
+{
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(
+            coir_process_pool_run(pool, run_in_job, NULL, 0, NULL, 0), -1007);
+    return 0;
+}
+
+START_TEST(worker_can_have_a_runtime_of_its_own)
+{
+    run_on(1, run_within);
+}
+END_TEST
+
 /* ---- init ---- */
 
 static struct {
@@ -284,11 +327,14 @@ END_TEST
 
 COIR_SUITE(worker_process, TEST_WORKERS)
 {
+    if (!has_process_pools())
+        return;
     TCase *worker = test_case(suite, "worker");
     tcase_add_test(worker, worker_is_kept_for_the_next_job);
     tcase_add_test(worker, worker_is_replaced_after_its_jobs);
     tcase_add_test(worker, worker_sees_memory_as_it_was_before_the_run);
     tcase_add_test(worker, worker_starts_clean);
+    tcase_add_test(worker, worker_can_have_a_runtime_of_its_own);
     tcase_add_test(worker, worker_prints_where_the_program_does);
 
     TCase *init = test_case(suite, "init");

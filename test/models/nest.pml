@@ -26,11 +26,8 @@
  * run -DCHILDREN=3 -DBUSY
  * mutation -DOUT_LATE : assertion
  * mutation -DNO_HELD : assertion
- * mutation -DTOUCH_LATE : assertion
  * mutation -DRECHECK_FIRST -DBUSY : stuck
  * mutation -DLOOK_BEFORE_LINK -DBUSY : stuck
- * mutation -DTOKEN_FORGOTTEN -DBUSY : stuck
- * mutation -DNO_HAND_ON -DCHILDREN=3 -DBUSY : stuck
  * mutation -DDEC_BEFORE_ARM : stuck
  * mutation -DTICKET_LATE : stuck */
 #ifndef CHILDREN
@@ -159,15 +156,10 @@ inline start(w, own, c)
     atomic { h = 0; wakes = false }
 }
 
-/* The last child that waited has been taken; the home is locked. Clearing
- * head comes last: unless `out` holds the opener, the nursery is gone. */
+/* The last child that waited has been taken; the home is locked. */
 inline none_waits()
 {
     touch;
-#ifdef TOUCH_LATE
-    head = false;
-    touch;
-#endif
     if
     :: held -> atomic { held = false; out-- }
     :: else
@@ -225,11 +217,10 @@ inline ended(w)
     c2 = 0
 }
 
-active proctype Opener()
+proctype Opener()
 {
     byte c, h, c1, i;
     bool elsewhere, wakes;
-    busy[0] = true;
     do
     :: i < LAST -> start(opener_on, true, i); i++
     :: else -> i = 0; break
@@ -356,7 +347,8 @@ inline steal(w, v)
     fi
 }
 
-/* Announce the sleep, look at every nest once more, then sleep. */
+/* Announce the sleep, look at every nest once more, then sleep. Under
+ * idle.lock each of these steps is one. */
 inline sleep(w)
 {
 #ifdef RECHECK_FIRST
@@ -371,26 +363,17 @@ inline sleep(w)
     found = found || count[1] != 0;
     unlock(1);
 #endif
-    atomic {
-        if
-        :: found && asleep[w] ->
-            asleep[w] = false;
-            watchers++
-#ifdef TOKEN_FORGOTTEN
-        :: found && !asleep[w] -> found = true
-        :: !found -> found = false
-#else
-        :: else -> found = false        /* a waker's token is on its way */
-#endif
-        fi
-    };
     if
-    :: !found ->
-        token[w] || gone;
-        token[w] = false
+    :: !found -> token[w] || gone
     :: else
     fi;
-    found = false
+    atomic {
+        if
+        :: asleep[w] -> asleep[w] = false; watchers++
+        :: else             /* whoever woke us has done so */
+        fi
+    };
+    atomic { token[w] = false; found = false }
 }
 
 /* Until it has stolen something. */
@@ -398,27 +381,24 @@ inline find_work(w, v)
 {
     watchers++;
     do
-    :: gone -> watchers--; break
+    :: gone -> break
     :: !gone && count[v] != 0 ->
         steal(w, v);
         if
-        :: stole ->
-            stole = false;
-            atomic { watchers--; wakes = watchers == 0 };
-            if
-#ifndef NO_HAND_ON
-            :: wakes && count[v] != 0 -> wake_one()
-#endif
-            :: else
-            fi;
-            wakes = false;
-            break
+        :: stole -> break
         :: else
         fi
     :: !gone && count[v] == 0 ->
         assert(count[w] == 0);
         sleep(w)
-    od
+    od;
+    /* The last watcher leaves: is there something for another? */
+    atomic { watchers--; wakes = watchers == 0 && stole; stole = false };
+    if
+    :: wakes && (count[v] != 0 || count[w] > 1) -> wake_one()
+    :: else
+    fi;
+    wakes = false
 }
 
 proctype Worker(byte w)
@@ -459,6 +439,7 @@ proctype Worker(byte w)
 init {
     atomic {
         busy[0] = true;
+        run Opener();
         run Worker(0);
         run Worker(1)
     }

@@ -1,0 +1,110 @@
+/* test/test_process_faults.c -- process pools where the kernel refuses
+ *
+ * A filter makes one system call fail in the runtime, its zygote and its
+ * workers, from before the run to the end of the test. What is left behind is
+ * for the harness to find. */
+#include <coir/processes.h>
+#include <coir/run.h>
+#include <coir/threads.h>
+
+#include "test/processes.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+static const struct fault {
+    long call;
+    unsigned flag; /* only where its first argument has this bit */
+    int error;     /* what the call returns */
+    int result;    /* what the job comes to then */
+    size_t size;   /* of its argument */
+} faults[] = {
+    {SYS_clone, 0, EAGAIN, -EAGAIN, 0},            /* no zygote */
+    {SYS_clone, CLONE_PARENT, EAGAIN, -EAGAIN, 0}, /* no worker */
+    {SYS_pidfd_open, 0, EMFILE, -EMFILE, 0},
+    {SYS_socketpair, 0, ENFILE, -ENFILE, 0},
+    {SYS_sendmsg, 0, ENOBUFS, -ENOBUFS, 0},
+    {SYS_memfd_create, 0, ENOMEM, -ENOMEM, 0},
+    {SYS_fallocate, 0, ENOSPC, -ENOMEM, 0},
+    {SYS_eventfd2, 0, EMFILE, -EMFILE, 0},
+    {SYS_epoll_create1, 0, EMFILE, -EMFILE, 0},
+    {SYS_ftruncate, 0, EFBIG, -ENOMEM, 200000},
+    {SYS_pwrite64, 0, ENOSPC, -ENOMEM, 200000},
+    {SYS_mremap, 0, ENOMEM, -ENOMEM, 200000},
+};
+enum { FAULTS = sizeof faults / sizeof *faults };
+
+static void install(const struct fault *fault)
+{
+    const unsigned first = offsetof(struct seccomp_data, args);
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)fault->call, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, first),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, fault->flag, 0,
+                 fault->flag ? 1 : 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)fault->error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof code / sizeof *code, code};
+    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL), 0);
+    ck_assert_int_eq(prctl(PR_SET_SECCOMP, (unsigned long)SECCOMP_MODE_FILTER,
+                           &program, 0UL, 0UL),
+                     0);
+}
+
+static ssize_t do_nothing(const void *arg, size_t size, void *result,
+                          size_t capacity)
+{
+    (void)arg, (void)size, (void)result, (void)capacity;
+    return 0;
+}
+
+static int return_7(void *arg)
+{
+    (void)arg;
+    return 7;
+}
+
+static const struct fault *fault;
+
+/* Twice: the first failure has not made it worse. */
+static int fail_twice(coir_process_pool *pool)
+{
+    char *arg = calloc(1, fault->size + 1);
+    if (fault->size) /* what fails is to grow */
+        ck_assert_int_eq(
+            coir_process_pool_run(pool, do_nothing, NULL, 0, NULL, 0), 0);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(
+            coir_process_pool_run(pool, do_nothing, arg, fault->size, NULL, 0),
+            fault->result);
+    if (fault->size)
+        ck_assert_int_eq(
+            coir_process_pool_run(pool, do_nothing, NULL, 0, NULL, 0), 0);
+    ck_assert_int_eq(coir_blocking(return_7, NULL), 7);
+    free(arg);
+    return 0;
+}
+
+START_TEST(fault_is_the_result_of_the_job)
+{
+    fault = &faults[_i];
+    install(fault);
+    run_on(1, fail_twice);
+}
+END_TEST
+
+COIR_SUITE(process_faults, TEST_WORKERS)
+{
+    if (!has_process_pools())
+        return;
+    TCase *faulty = test_case(suite, "faults");
+    tcase_add_loop_test(faulty, fault_is_the_result_of_the_job, 0, FAULTS);
+}
