@@ -134,7 +134,7 @@ installed: all ## an installed copy, used from outside
 .PHONY: test suites stress installed
 
 # ---- The same under other eyes. A sanitizer is another build folder.
-SANITIZED = CK_TIMEOUT_MULTIPLIER=5 $(sub) BUILD=$(BUILD)/$@ DEBUG=1
+SANITIZED = CK_TIMEOUT_MULTIPLIER=2 $(sub) BUILD=$(BUILD)/$@ DEBUG=1
 asan: deps-ci ## suites and examples under ASan and UBSan (gcc)
 	$(Q)$(SANITIZED) SANITIZE=address,undefined suites examples
 tsan: deps-ci ## suites and examples under TSan (clang)

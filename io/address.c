@@ -6,7 +6,7 @@
  *            need the system, which may block: io/offload.h.
  * Does not   look up the names of hosts: pools/ will; they are -ENOENT.
  * Fails      see address.h; nothing is held.
- * Tests      test/test_net.c */
+ * Tests      test/test_address.c */
 #include "io/address.h"
 
 #include "io/offload.h"

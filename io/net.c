@@ -3,7 +3,7 @@
  * Does       the steps from an address in words to a descriptor.
  * Does not   look up names of hosts; see io/address.c.
  * Fails      what was made is closed, and a unix path that was bound removed.
- * Tests      test/test_net.c */
+ * Tests      test/test_address.c */
 #include <coir/io.h>
 #include <coir/net.h>
 

@@ -2,7 +2,7 @@
  *
  * Edges      offload.run (publish: install; observe: who offloads)
  * Fails      as what was installed.
- * Tests      test/test_readwrite.c */
+ * Tests      test/test_readwrite_kinds.c */
 #include "io/offload.h"
 
 #include "fiber/atomics.h"

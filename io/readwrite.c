@@ -13,11 +13,11 @@
  *            Which one it is, is found out by trying: a number may become
  *            another kind of file behind our back.
  *
- * A short read of TCP was all there is: then the next one waits at once, without
- * a system call that would say -EAGAIN. Not once the peer's end was seen, which
- * may have come in one edge with the data, or urgent data, at which a read
- * stops: no other edge follows. And not of unix sockets, where a read stops
- * behind descriptors that were sent.
+ * A short read of TCP was all there is: then the next one waits at once,
+ * without a system call that would say -EAGAIN. Not once the peer's end was
+ * seen, which may have come in one edge with the data; nor after urgent data,
+ * at which a read stops: no other edge follows. And not on unix sockets, where
+ * a read stops behind descriptors that were sent.
  *
  * Invariants
  *   R1  A call that gives -ECANCELED has moved nothing.
@@ -29,7 +29,7 @@
  * Edges      none of its own; see io/descriptor.h.
  * Fails      as the system calls; -ENOMEM for a slot, and what the reactor says
  *            where it must wait: nothing was moved.
- * Tests      test/test_readwrite.c */
+ * Tests      test/test_readwrite.c, test/test_readwrite_kinds.c */
 #include <coir/io.h>
 
 #include "io/descriptor.h"

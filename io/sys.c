@@ -5,7 +5,7 @@
  *            the kernel has no flag for it: it is blocked in this thread for
  *            the write and taken from the queue after it.
  * Edges      none: what is remembered of the kernel is a hint.
- * Tests      test/test_readwrite.c */
+ * Tests      test/test_readwrite_kinds.c */
 #include "io/sys.h"
 
 #include "fiber/atomics.h"

@@ -179,10 +179,9 @@ static int write_first_job(coir_i_process *process,
     return rc;
 }
 
-static int bear(coir_i_process *process, struct coir_i_birth *birth)
+static int bear(coir_i_process *process, const struct coir_i_birth *birth)
 {
     coir_scope shield;
-    birth->extent = process->extent;
     coir_shield_open(&shield);
     pid_t pid = coir_i_zygote_bear(birth, process->memory, process->event);
     pid = coir_scope_close(&shield, pid);
@@ -201,7 +200,8 @@ static int bear(coir_i_process *process, struct coir_i_birth *birth)
     return rc;
 }
 
-int coir_i_process_new(coir_i_process **ret_process, struct coir_i_birth birth,
+int coir_i_process_new(coir_i_process **ret_process,
+                       const struct coir_i_birth *birth,
                        const struct coir_i_init *init,
                        const struct coir_i_job *job)
 {
@@ -216,7 +216,7 @@ int coir_i_process_new(coir_i_process **ret_process, struct coir_i_birth birth,
     if (rc >= 0)
         rc = write_first_job(process, init, job);
     if (rc >= 0)
-        rc = bear(process, &birth);
+        rc = bear(process, birth);
     if (rc < 0) {
         coir_i_process_forget(process);
         return rc;

@@ -49,7 +49,8 @@ struct coir_i_init {
 
 /* A new worker with its first job. In a fiber; not a cancellation point. Below
  * 0: there is none, and nothing is left of it. */
-int coir_i_process_new(coir_i_process **ret_process, struct coir_i_birth birth,
+int coir_i_process_new(coir_i_process **ret_process,
+                       const struct coir_i_birth *birth,
                        const struct coir_i_init *init,
                        const struct coir_i_job *job);
 

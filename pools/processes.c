@@ -195,7 +195,7 @@ static int begin_job(coir_process_pool *pool, coir_i_process **process,
         return rc;
     strncpy(birth.name, config->name ? config->name : "coir-worker",
             sizeof birth.name - 1);
-    rc = coir_i_process_new(process, birth, &init, job);
+    rc = coir_i_process_new(process, &birth, &init, job);
     free(init.code.path);
     if (rc >= 0 && add_worker(pool, *process))
         coir_i_process_kill(*process);

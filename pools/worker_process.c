@@ -6,9 +6,8 @@
  *   P2  it touches job and arena only between ASKED and DONE.
  * Edges      slot.asked, slot.sleeping, slot.done, slot.parked (pools/slot.h)
  * Fails      without memory for an argument the job comes back with -ENOMEM,
- *            without its code with -ENOENT;
- *            what it cannot do without ends it, and the job that waits fails
- *            with its death.
+ *            without its code with -ENOENT; what it cannot do without ends it,
+ *            and the job that waits fails with its death.
  * Tests      test/test_processes.c, test/stress_processes.c */
 #include "pools/worker_process.h"
 
@@ -84,11 +83,11 @@ static bool begin(struct worker *me, const struct coir_i_birth *birth,
                   int memory, int event)
 {
     void *slot = NULL;
-    if (coir_i_os_map(&slot, birth->extent, memory) < 0)
+    if (coir_i_os_map(&slot, COIR_I_WINDOW, memory) < 0)
         return false;
     close(memory);
     *me = (struct worker){.slot = slot,
-                          .mapped = birth->extent,
+                          .mapped = COIR_I_WINDOW,
                           .event = high_descriptor(event),
                           .spin = coir_i_sys_cpus() > 1 ? SPIN : 0};
     offer_to_be_killed();
@@ -103,33 +102,12 @@ static int find_code(coir_i_slot *slot, const struct coir_i_code *code,
     coir_i_origin origin = {code->identity, code->at,
                             (char *)slot + code->path_at};
     *ret_fn = code->at;
-    if (!code->identity)
-        return 0;
-    int rc = coir_i_origin_load(&origin, ret_fn);
+    int rc = code->identity ? coir_i_origin_load(&origin, ret_fn) : 0;
     slot->missing = rc < 0;
     return rc;
 }
 
-/* init may keep its argument, so its copy is the worker's for life. */
-static int run_init(coir_i_slot *slot)
-{
-    void *arg = NULL;
-    uintptr_t init;
-    if (!slot->init.at)
-        return 0;
-    int rc = find_code(slot, &slot->init, &init);
-    if (rc < 0)
-        return rc;
-    if (slot->init_size) {
-        arg = malloc(slot->init_size);
-        if (!arg)
-            return -ENOMEM;
-        memcpy(arg, (char *)slot + slot->init_at, slot->init_size);
-    }
-    return ((int (*)(void *))init)(arg);
-}
-
-/* Map what the job needs beyond what is mapped. */
+/* Map what the job, and init, need beyond what is mapped. */
 static int reach(struct worker *me)
 {
     size_t extent = me->slot->extent;
@@ -142,6 +120,27 @@ static int reach(struct worker *me)
     me->slot = memory;
     me->mapped = extent;
     return 0;
+}
+
+/* init may keep its argument, so its copy is the worker's for life. */
+static int run_init(struct worker *me)
+{
+    void *arg = NULL;
+    uintptr_t init;
+    int rc = reach(me);
+    coir_i_slot *slot = me->slot;
+    if (rc < 0 || !slot->init.at)
+        return rc;
+    rc = find_code(slot, &slot->init, &init);
+    if (rc < 0)
+        return rc;
+    if (slot->init_size) {
+        arg = malloc(slot->init_size);
+        if (!arg)
+            return -ENOMEM;
+        memcpy(arg, (char *)slot + slot->init_at, slot->init_size);
+    }
+    return ((int (*)(void *))init)(arg);
 }
 
 static void *at(coir_i_slot *slot, uint64_t offset)
@@ -215,7 +214,7 @@ void coir_i_worker_process(const struct coir_i_birth *birth, pid_t parent,
     coir_i_os_process_name(birth->name);
     if (!begin(&me, birth, memory, event))
         _exit(UNFIT);
-    int rc = run_init(me.slot);
+    int rc = run_init(&me);
     if (rc >= 0) {
         /* relaxed: looked at when the worker is dead. */
         store_relaxed(&me.slot->ready, 1);

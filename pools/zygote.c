@@ -29,14 +29,12 @@
 
 #include "pools/sys.h"
 #include "pools/worker_process.h"
+#include "sched/module.h"
 
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <string.h>
 #include <sys/single_threaded.h>
-
-/* sched's, of sched/module.h. */
-void coir_i_forked(void) __attribute__((weak));
 
 enum { MEMORY, EVENT, REPLY, PASSED }; /* the descriptors of a request */
 
@@ -157,7 +155,8 @@ static _Noreturn void be_zygote(int socket, pid_t parent, pid_t *tid)
     }
     /* The program has replaced itself by another, which knows of no workers:
      * the runtime itself does not let go of the socket while it runs. */
-    kill(0, SIGKILL);
+    if (getpgrp() == getpid())
+        kill(0, SIGKILL);
     _exit(0);
 }
 
@@ -200,7 +199,7 @@ static pid_t fork_zygote(int socket)
     bool alone = __libc_single_threaded;
     pid_t pid = alone ? coir_i_os_clone(0, tid) : coir_i_os_fork();
     if (pid == 0) {
-        if (alone && coir_i_forked)
+        if (alone)
             coir_i_forked(); /* which fork(2) calls itself */
         be_zygote(socket, parent, tid);
     }

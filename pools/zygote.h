@@ -13,7 +13,6 @@
 /* What a new worker is to be. */
 struct coir_i_birth {
     uint64_t memory_limit; /* bytes of address space it may add; 0: any */
-    uint64_t extent;       /* of the shared file */
     char name[16];
 };
 

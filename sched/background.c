@@ -44,6 +44,13 @@ void coir_i_background_accept(bool accepts)
         store_relaxed(&first_failure, 0);
 }
 
+void coir_i_background_forked(void)
+{
+    store_relaxed(&front.lock.state, 0);
+    front.accepts = false;
+    store_relaxed(&front.first, NULL);
+}
+
 int coir_i_background_result(void)
 {
     return load_relaxed(&first_failure); /* all who write it have ended */

@@ -14,7 +14,7 @@
 static coir_i_fiber *caller(void)
 {
     coir_i_fiber *f = coir_i_self();
-    coir_i_rule(f != NULL, "scopes are opened and closed by fibers");
+    coir_i_rule(f != NULL, "scopes are opened by fibers");
     return f;
 }
 
@@ -50,7 +50,9 @@ void coir_deadline_open(coir_scope *scope, coir_time at)
 int coir_scope_close(coir_scope *scope, int rc)
 {
     coir_i_scope *s = coir_i_scope_of(scope);
-    coir_i_fiber *f = caller();
+    coir_i_fiber *f = coir_i_self();
+    if (!f)
+        return -EPERM;
     coir_i_rule(f->scope == s, "a scope is closed by the fiber that opened "
                                "it, innermost first");
     coir_i_scope_pop(s, f);
@@ -60,6 +62,8 @@ int coir_scope_close(coir_scope *scope, int rc)
 int coir_shielded(coir_fn *fn, void *arg)
 {
     coir_scope scope;
+    if (!coir_i_self())
+        return -EPERM;
     coir_shield_open(&scope);
     return coir_scope_close(&scope, fn(arg));
 }
@@ -67,6 +71,8 @@ int coir_shielded(coir_fn *fn, void *arg)
 int coir_timeout(coir_time length, coir_fn *fn, void *arg)
 {
     coir_scope scope;
+    if (!coir_i_self())
+        return -EPERM;
     coir_timeout_open(&scope, length);
     return coir_scope_close(&scope, fn(arg));
 }

@@ -4,8 +4,8 @@
  *            of its own or on its closing opener's stack; after it, on the
  *            warm stack, the next one that waits.
  *
- * The end of a life, in this order: its local values; its scope, so that
- * nobody cancels it any more; its failure to the nursery; its task; its place
+ * The end of a life, in this order: its local values; its failure to the
+ * nursery; its task, so that nobody cancels it any more; its scope; its place
  * in the tree; and last the nursery's count, after which that may be gone.
  *
  * Edges      none of its own.
@@ -82,14 +82,12 @@ void coir_i_child_run(const coir_i_child *c, coir_i_nursery *n)
     if (coir_i_unlikely(life.locals != NULL))
         coir_i_locals_end(&life);
     coir_i_check_left_behind(f, task ? &own : &n->scope, n, pins);
-    if (task) {
-        coir_i_task_leave(task);
-        coir_i_scope_pop(&own, f);
-    }
     if (coir_i_unlikely(rc < 0 && rc != -ECANCELED))
         report_failure(n, &life, rc, task != NULL);
-    if (task)
+    if (task) {
         coir_i_task_end(task, rc, coir_i_life_message(&life, rc));
+        coir_i_scope_pop(&own, f);
+    }
     if (coir_i_unlikely(start != NULL))
         free(start);
     f->life = life.outer;

@@ -133,3 +133,11 @@ void coir_i_chunks_stop(void)
     depot.chunks = NULL;
     depot.at = depot.end = NULL;
 }
+
+void coir_i_chunks_forked(void)
+{
+    store_relaxed(&depot.lock.taken, 0);
+    depot.chunks = NULL;
+    depot.at = depot.end = NULL;
+    depot.slabs = NULL;
+}

@@ -16,4 +16,7 @@ void coir_i_chunk_free(struct coir_i_worker *w, coir_i_chunk *chunk);
 /* When no worker runs any more: all that there are. */
 void coir_i_chunks_stop(void);
 
+/* The child of a fork leaves them where they are. */
+void coir_i_chunks_forked(void);
+
 #endif

@@ -28,6 +28,7 @@ static bool run_items(struct work *work, size_t i, size_t end)
         coir_i_child child = {work->fn, work->items + i * work->size, NULL};
         if (coir_i_nursery_refuses(work->nursery) < 0)
             return false;
+        coir_i_count_up(&coir_i_worker_here()->counts.spawned);
         coir_i_child_run(&child, work->nursery);
     }
     return true;

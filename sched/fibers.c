@@ -34,6 +34,14 @@ void coir_i_fibers_start(size_t stack_size)
     depot.idle = NULL;
 }
 
+void coir_i_fibers_forked(void)
+{
+    /* What another thread was about to change may be half done. */
+    store_relaxed(&depot.lock.state, 0);
+    depot.idle = depot.slots = NULL;
+    store_relaxed(&coir_i_runtime.starved, false);
+}
+
 /* Under the lock. */
 static coir_i_fiber *new_slot(void)
 {

@@ -49,6 +49,7 @@ static struct {
 void coir_i_idle_start(void)
 {
     store_relaxed(&coir_i_idle_state, 0);
+    store_relaxed(&idle.lock.taken, 0); /* a fork may have left it taken */
     idle.sleepers = NULL;
 }
 

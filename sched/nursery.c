@@ -22,18 +22,12 @@
 
 _Static_assert(sizeof(coir_i_nursery) <= sizeof(coir_nursery), "as published");
 
-static coir_i_fiber *caller(void)
-{
-    coir_i_fiber *f = coir_i_self();
-    coir_i_rule(f != NULL, "nurseries are opened and closed by fibers");
-    return f;
-}
-
 void coir_nursery_open(coir_nursery *nursery)
 {
     coir_i_nursery *n = coir_i_nursery_of(nursery);
     coir_i_worker *w = coir_i_worker_here();
-    coir_i_fiber *f = caller();
+    coir_i_fiber *f = coir_i_self();
+    coir_i_rule(f != NULL, "nurseries are opened by fibers");
     store_relaxed(&n->checked, load_relaxed(&f->checked));
     coir_i_scope_push(&n->scope, f, COIR_I_SCOPE_NURSERY, COIR_NEVER);
     store_relaxed(&n->waiting.home, w);
@@ -231,8 +225,10 @@ static int verdict(coir_i_nursery *n, coir_i_fiber *f, int rc)
 int coir_nursery_close_with(coir_nursery *nursery, int rc)
 {
     coir_i_nursery *n = coir_i_nursery_of(nursery);
-    coir_i_fiber *f = caller();
+    coir_i_fiber *f = coir_i_self();
     coir_time until;
+    if (!f)
+        return -EPERM;
     coir_i_rule(f->scope == &n->scope && f->life == n->life,
                 "a nursery is closed by the fiber that opened it, after what "
                 "was opened inside it");
@@ -254,7 +250,5 @@ int coir_nursery_close_with(coir_nursery *nursery, int rc)
 
 int coir_nursery_close(coir_nursery *nursery)
 {
-    if (!coir_i_self())
-        return -EPERM;
     return coir_nursery_close_with(nursery, 0);
 }

@@ -168,7 +168,9 @@ coir_i_fiber *coir_i_pick(coir_i_worker *w, enum coir_i_children children,
         return f;
     if (take_child(w, children, child))
         return NULL;
-    return fiber_first ? NULL : take_ready(w);
+    if (!fiber_first && (f = take_ready(w)))
+        return f;
+    return coir_i_global_take(w) ? take_ready(w) : NULL;
 }
 
 /* ---- leaving ---- */

@@ -24,6 +24,13 @@ static struct {
     _Atomic(uint64_t) length; /* under the lock; read without as a hint */
 } global;
 
+void coir_i_global_start(void)
+{
+    store_relaxed(&global.lock.taken, 0); /* a fork may have left it taken */
+    global.first = global.last = NULL;
+    store_relaxed(&global.length, 0);
+}
+
 bool coir_i_global_empty(void)
 {
     return load_relaxed(&global.length) == 0;
@@ -50,9 +57,12 @@ unsigned coir_i_global_take(coir_i_worker *w)
     unsigned count = 0;
     share = share < room ? share : room;
     for (coir_i_fiber *f; count < share && (f = global.first); count++) {
+        /* Before others see f: a thief may run it, and who wakes it then
+         * links it elsewhere. */
+        coir_i_fiber *next = f->next;
         if (!coir_i_ring_put(&w->ring, f))
             break;
-        global.first = f->next;
+        global.first = next;
     }
     store_relaxed(&global.length, length - count);
     coir_i_spin_unlock(&global.lock);

@@ -34,15 +34,22 @@ bool coir_i_ring_put(coir_i_ring *ring, coir_i_fiber *f)
 unsigned coir_i_ring_spill(coir_i_ring *ring, coir_i_fiber **first,
                            coir_i_fiber **last)
 {
-    unsigned count = coir_i_ring_length(ring) / 2, got = 0;
+    coir_i_fiber *half[COIR_I_RING / 2];
+    uint32_t head = load_relaxed(&ring->head), count;
+    do {
+        count = (load_relaxed(&ring->tail) - head) / 2;
+        for (uint32_t i = 0; i < count; i++)
+            half[i] = load_relaxed(&ring->slot[(head + i) & MASK]);
+        /* relaxed: it is we who refill the slots. */
+    } while (count && !cas_relaxed(&ring->head, &head, head + count));
     *first = *last = NULL;
-    for (coir_i_fiber *f; got < count && (f = coir_i_ring_get(ring, false));
-         got++) {
-        f->next = NULL;
-        *(*last ? &(*last)->next : first) = f;
-        *last = f;
+    for (uint32_t i = 0; i < count; i++) {
+        *(*last ? &(*last)->next : first) = half[i];
+        *last = half[i];
     }
-    return got;
+    if (*last)
+        (*last)->next = NULL;
+    return count;
 }
 
 unsigned coir_i_ring_steal(coir_i_ring *to, coir_i_ring *from)

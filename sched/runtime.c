@@ -87,6 +87,9 @@ void coir_i_forked(void)
     coir_i_clock_stop();
     store_relaxed(&coir_i_runtime.runs, false);
     store_relaxed(&taken, false);
+    coir_i_fibers_forked();
+    coir_i_chunks_forked();
+    coir_i_background_forked();
     for (coir_i_module *m = modules; m; m = m->next)
         if (m->forked)
             m->forked();
@@ -296,6 +299,7 @@ static int start(const coir_config *config)
 {
     coir_i_clock_start(config->virtual_clock);
     coir_i_fibers_start(config->stack_size);
+    coir_i_global_start();
     coir_i_idle_start();
     coir_i_seat_start();
     store_relaxed(&coir_i_runtime.stopping, false);

@@ -17,6 +17,7 @@ bool coir_i_runtime_has_starts(void);
 void coir_i_background_failed(const coir_failure *failure);
 /* Open the background to foreign threads, and close it. */
 void coir_i_background_accept(bool accepts);
+void coir_i_background_forked(void); /* in the child of a fork */
 /* The first failure that nobody had a handle on; 0. */
 int coir_i_background_result(void);
 

@@ -26,7 +26,6 @@
 enum {
     WAITING,
     RUNNING,
-    ENDING,
     DONE,
     PHASE = 3,
     LOCK = 4,
@@ -111,13 +110,6 @@ void coir_i_task_begin(coir_i_task *task, coir_i_scope *own)
     }
 }
 
-void coir_i_task_leave(coir_i_task *task)
-{
-    lock(task);
-    task->scope = NULL;
-    unlock(task, ENDING);
-}
-
 /* The next call of on_done; false: there was none, and the lock is held. */
 static bool next_callback(coir_i_task *task, coir_i_callback *callback)
 {
@@ -149,6 +141,7 @@ void coir_i_task_end(coir_i_task *task, int result, const char *message)
         callback.fn((coir_task *)task, callback.data);
         coir_i_worker_here()->ending = outer;
     }
+    task->scope = NULL;
     for (coir_i_watch *watch; (watch = task->watches);) {
         task->watches = watch->next;
         watch->prev = NULL;
@@ -199,6 +192,17 @@ static void wake_joiner(coir_i_watch *watch)
     coir_i_wake(((struct joiner *)watch)->ticket, COIR_I_WOKEN);
 }
 
+/* Whoever ends the task has woken us and stores DONE with its next breath. */
+static void wait_until_let_go(const coir_i_task *task)
+{
+    for (unsigned spins = 1; !is_done(task); spins++) {
+        if (spins % 256)
+            coir_i_pause();
+        else
+            sched_yield(); /* it may have lost its CPU */
+    }
+}
+
 int coir_join(coir_task *handle, int *result)
 {
     coir_i_task *task = coir_i_task_in(handle);
@@ -210,11 +214,12 @@ int coir_join(coir_task *handle, int *result)
         joiner.ticket = coir_i_arm(COIR_NEVER, COIR_I_CANCELLABLE);
         if (!coir_i_task_watch(task, &joiner.watch))
             coir_i_wake(joiner.ticket, COIR_I_WOKEN);
-        coir_i_park();
-        /* Also when we were woken: until the end of the task has let go. */
-        coir_i_task_unwatch(&joiner.watch);
-        if (!is_done(task))
-            return -ECANCELED;
+        if (coir_i_park() == COIR_I_CANCELLED) {
+            coir_i_task_unwatch(&joiner.watch);
+            if (!is_done(task))
+                return -ECANCELED;
+        }
+        wait_until_let_go(task);
     }
     if (result)
         *result = task->result;

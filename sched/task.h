@@ -1,6 +1,6 @@
 /* sched/task.h -- what a handle on a fiber is made of
  *
- *     WAITING --begin--> RUNNING --leave--> ENDING --end--> DONE
+ *     WAITING --begin--> RUNNING --end--> DONE
  *
  * The word `state` is the phase, a lock bit and whether the task is to be
  * cancelled. Everything but the result is under the lock; the store that makes
@@ -56,9 +56,9 @@ static inline coir_i_task *coir_i_task_in(const coir_task *task)
 void coir_i_task_init(coir_i_task *task, uint64_t id);
 void coir_i_task_refuse(coir_i_task *task, int why);
 
-/* From the fiber: its life begins in its own scope; leaves it; has ended. */
+/* From the fiber: its life begins in its own scope; has ended. After that
+ * nobody new finds the scope, and it can be closed. */
 void coir_i_task_begin(coir_i_task *task, coir_i_scope *own);
-void coir_i_task_leave(coir_i_task *task);
 void coir_i_task_end(coir_i_task *task, int result, const char *message);
 
 /* Link watch to a task, unless that is done: then false. */

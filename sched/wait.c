@@ -126,6 +126,8 @@ int coir_completions_open(coir_completions *c, coir_task *const *tasks,
                           size_t count)
 {
     struct completions *all = (struct completions *)c;
+    if (!coir_i_self())
+        return -EPERM;
     all->set = malloc(sizeof *all->set); /* so that *c may be moved */
     if (!all->set)
         return -ENOMEM;

@@ -163,6 +163,7 @@ int coir_i_poll_now(coir_i_worker *w);
 bool coir_i_inbox_take(coir_i_worker *w);
 
 /* The queue of fibers that were made ready by no worker, or are too many. */
+void coir_i_global_start(void);
 bool coir_i_global_empty(void);
 unsigned coir_i_global_take(coir_i_worker *w);
 void coir_i_global_put(coir_i_fiber *first, coir_i_fiber *last, unsigned count);
@@ -171,6 +172,7 @@ void coir_i_global_put(coir_i_fiber *first, coir_i_fiber *last, unsigned count);
 
 void coir_i_fibers_start(size_t stack_size);
 void coir_i_fibers_stop(void);
+void coir_i_fibers_forked(void); /* the child of a fork has none */
 /* Is one at hand, or could one be made? */
 bool coir_i_fibers_at_hand(coir_i_worker *w);
 /* The fiber that a child begins with: its own, or the one at hand. The next

@@ -79,7 +79,7 @@ static inline void run_on(unsigned workers,
 
 /* ---- Acts: jobs that return 0, if they return ---- */
 
-enum act { RETURN, ABORT, EXIT_3, KILL, CLOSE_ALL, HANG, AWAIT_GO };
+enum act { RETURN, ABORT, EXIT_3, KILL, CLOSE_ALL, HANG, SLEEP, AWAIT_GO };
 
 static inline ssize_t act(const void *arg, size_t size, void *result,
                           size_t capacity)
@@ -104,6 +104,9 @@ static inline ssize_t act(const void *arg, size_t size, void *result,
     case HANG:
         for (;;)
             pause();
+    case SLEEP:
+        usleep(5000);
+        break;
     case AWAIT_GO:
         while (!atomic_load(&notes->go))
             usleep(100);

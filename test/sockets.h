@@ -13,6 +13,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Of a name for mkstemp(3) or mkdtemp(3). */
+#define TEST_TEMPLATE \
+    "/tmp/coir-test-" \
+    "XX"              \
+    "XX"              \
+    "XX"
+
 /* Two ends of a stream of the kernel's default kind: they block. */
 static inline void make_pair(int ends[2])
 {

@@ -7,7 +7,6 @@
 #include <coir/scope.h>
 #include <coir/time.h>
 
-#include "test/harness.h"
 #include "test/processes.h"
 
 #include <errno.h>
@@ -17,13 +16,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { CALLERS = 24, JOBS = 30, WORKERS = 4, LARGEST = 200000 };
 
 /* What a job is to do, and what its result begins with. */
-enum deed { ECHO, FAIL, EXIT, CRASH, HANG, OVERFLOW, DEEDS };
+enum deed { ECHO, FAIL, EXIT, CRASH, STALL, OVERFLOW, DEEDS };
 
 struct order {
     uint64_t number; /* of this job alone */
@@ -56,7 +57,7 @@ static ssize_t obey(const void *arg, size_t size, void *result, size_t capacity)
     case CRASH:
         raise(SIGSEGV);
         return -EIO;
-    case HANG:
+    case STALL:
         for (;;)
             pause();
     case OVERFLOW:
@@ -116,7 +117,7 @@ static ssize_t give_order(struct caller *me, const struct order *order,
 {
     coir_scope scope;
     coir_time length = COIR_NEVER;
-    if (order->deed == HANG || test_random_below(&me->random, 4) == 0)
+    if (order->deed == STALL || test_random_below(&me->random, 4) == 0)
         length = (coir_time)test_random_below(&me->random, 2000000);
     unsigned char *arg = calloc(1, arg_size);
     memcpy(arg, order, sizeof *order);
@@ -194,10 +195,53 @@ START_TEST(jobs_and_deaths_are_not_mixed_up)
 }
 END_TEST
 
+/* ---- The program is killed at any moment ---- */
+
+static int bear_for_ever(coir_process_pool *pool)
+{
+    enum act act_of_all[WORKERS] = {RETURN};
+    shared_pool = pool;
+    for (;;)
+        ck_assert_int_eq(
+            coir_each(run_act_of, act_of_all, WORKERS, sizeof *act_of_all, 0),
+            0);
+}
+
+static pid_t start_program(void)
+{
+    struct pooled pooled = {
+        .config = {.workers = WORKERS, .jobs_per_worker = 1},
+        .body = bear_for_ever};
+    pid_t program = fork();
+    ck_assert_int_ge(program, 0);
+    if (program == 0)
+        _exit(coir_run(with_pool, &pooled) < 0);
+    return program;
+}
+
+/* Orphans become children of this process; it would wait for one that lives on
+ * until the test times out. */
+START_TEST(no_process_outlives_a_program_that_is_killed)
+{
+    struct stress_clock clock = stress_clock_start();
+    uint64_t random = test_seed(2);
+    make_notes();
+    prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0UL, 0UL, 0UL);
+    do {
+        pid_t program = start_program();
+        usleep((useconds_t)test_random_below(&random, 8000));
+        kill(program, SIGKILL);
+        while (waitpid(-1, NULL, __WALL) > 0) {
+        }
+    } while (stress_goes_on(&clock));
+}
+END_TEST
+
 COIR_SUITE(stress_processes, TEST_WORKERS | TEST_STRESS)
 {
     if (!has_process_pools())
         return;
     TCase *jobs = test_case(suite, "jobs");
     tcase_add_test(jobs, jobs_and_deaths_are_not_mixed_up);
+    tcase_add_test(jobs, no_process_outlives_a_program_that_is_killed);
 }

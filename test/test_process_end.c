@@ -18,6 +18,35 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static int sleep_for_an_hour(void *arg)
+{
+    (void)arg;
+    return coir_sleep(COIR_SECONDS(3600));
+}
+
+static int act_beside_a_sleeper(coir_process_pool *pool)
+{
+    coir_time begin = coir_now();
+    coir_nursery nursery;
+    shared_pool = pool;
+    coir_nursery_open(&nursery);
+    ck_assert_int_eq(coir_go(&nursery, sleep_for_an_hour, NULL), 0);
+    ck_assert_int_eq(coir_yield(), 0);
+    ck_assert_int_eq(run_act(SLEEP), 0);
+    ck_assert_int_eq(coir_now(), begin);
+    return coir_nursery_close(&nursery);
+}
+
+START_TEST(job_holds_the_virtual_clock)
+{
+    const coir_config config = {.virtual_clock = true};
+    struct pooled pooled = {.config = {.workers = 1},
+                            .body = act_beside_a_sleeper};
+    make_notes();
+    ck_assert_int_eq(coir_run_with(&config, with_pool, &pooled), 0);
+}
+END_TEST
+
 static int free_pool(void *arg)
 {
     coir_process_pool_free(arg);
@@ -215,6 +244,7 @@ COIR_SUITE(process_end, TEST_WORKERS)
     if (!has_process_pools())
         return;
     TCase *end = test_case(suite, "end");
+    tcase_add_test(end, job_holds_the_virtual_clock);
     tcase_add_test(end, free_waits_for_what_runs);
     tcase_add_test(end, free_that_is_cancelled_ends_what_runs);
     tcase_add_test(end, pool_outlives_its_runtime_without_workers);

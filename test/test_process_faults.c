@@ -1,22 +1,18 @@
 /* test/test_process_faults.c -- process pools where the kernel refuses
  *
- * A filter makes one system call fail in the runtime, its zygote and its
- * workers, from before the run to the end of the test. What is left behind is
- * for the harness to find. */
+ * One system call fails in the runtime, its zygote and its workers, from before
+ * the run to the end of the test. What is left behind is for the harness to
+ * find. */
 #include <coir/processes.h>
 #include <coir/run.h>
 #include <coir/threads.h>
 
 #include "test/processes.h"
+#include "test/refuse.h"
 
 #include <errno.h>
-#include <linux/filter.h>
 #include <linux/sched.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 
 static const struct fault {
     long call;
@@ -39,25 +35,6 @@ static const struct fault {
     {SYS_mremap, 0, ENOMEM, -ENOMEM, 200000},
 };
 enum { FAULTS = sizeof faults / sizeof *faults };
-
-static void install(const struct fault *fault)
-{
-    const unsigned first = offsetof(struct seccomp_data, args);
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)fault->call, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, first),
-        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, fault->flag, 0,
-                 fault->flag ? 1 : 0),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)fault->error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {sizeof code / sizeof *code, code};
-    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL), 0);
-    ck_assert_int_eq(prctl(PR_SET_SECCOMP, (unsigned long)SECCOMP_MODE_FILTER,
-                           &program, 0UL, 0UL),
-                     0);
-}
 
 static ssize_t do_nothing(const void *arg, size_t size, void *result,
                           size_t capacity)
@@ -96,7 +73,7 @@ static int fail_twice(coir_process_pool *pool)
 START_TEST(fault_is_the_result_of_the_job)
 {
     fault = &faults[_i];
-    install(fault);
+    refuse_call(fault->call, fault->flag, fault->error);
     run_on(1, fail_twice);
 }
 END_TEST

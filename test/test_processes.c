@@ -11,8 +11,10 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- Jobs ---- */
 
@@ -185,15 +187,21 @@ END_TEST
 
 /* adler32(sum, NULL, size) of zlib is 1: a job of sorts that is found on any
  * machine, and that nothing here has loaded. */
+static coir_job_fn *adler32_of(void *library)
+{
+    void *at = library ? dlsym(library, "adler32") : NULL;
+    coir_job_fn *fn;
+    memcpy(&fn, &at, sizeof fn);
+    return fn;
+}
+
 static int load_since(coir_process_pool *pool)
 {
     char back = 0;
     void *library = dlopen("libz.so.1", RTLD_NOW);
-    void *at = library ? dlsym(library, "adler32") : NULL;
-    coir_job_fn *fn;
-    if (!at)
+    coir_job_fn *fn = adler32_of(library);
+    if (!fn)
         return 0;
-    memcpy(&fn, &at, sizeof fn);
     for (int i = 0; i < 3; i++) {
         ck_assert_int_eq(coir_process_pool_run(pool, fn, NULL, 0, &back, 1), 1);
         ck_assert_int_eq(
@@ -206,6 +214,52 @@ static int load_since(coir_process_pool *pool)
 START_TEST(run_loads_code_that_was_loaded_since)
 {
     run_on(1, load_since);
+}
+END_TEST
+
+/* A copy of the library that is gone when the worker looks for it. */
+static void *load_and_remove(const char *copy)
+{
+    char bytes[4096];
+    Dl_info info;
+    void *library = dlopen("libz.so.1", RTLD_NOW);
+    void *at = library ? dlsym(library, "adler32") : NULL;
+    if (!at || !dladdr(at, &info))
+        return NULL;
+    FILE *from = fopen(info.dli_fname, "r"), *to = fopen(copy, "w");
+    ck_assert(from != NULL && to != NULL);
+    for (size_t n; (n = fread(bytes, 1, sizeof bytes, from)) > 0;)
+        ck_assert_uint_eq(fwrite(bytes, 1, n, to), n);
+    fclose(from);
+    fclose(to);
+    dlclose(library);
+    library = dlopen(copy, RTLD_NOW);
+    unlink(copy);
+    return library;
+}
+
+static int load_what_is_gone(coir_process_pool *pool)
+{
+    char copy[64], back = 0;
+    snprintf(copy, sizeof copy, "/tmp/coir-test-%d.so", (int)getpid());
+    void *library = load_and_remove(copy);
+    coir_job_fn *fn = adler32_of(library);
+    if (!fn)
+        return 0;
+    for (int i = 0; i < 2; i++) {
+        ssize_t n = coir_process_pool_run(pool, fn, NULL, 0, &back, 1);
+        ck_assert_int_eq(n, -ENOENT);
+        ck_assert_ptr_nonnull(strstr(coir_message(), "cannot be loaded"));
+        n = coir_process_pool_run(pool, do_nothing, NULL, 0, NULL, 0);
+        ck_assert_int_eq(n, 0);
+    }
+    dlclose(library);
+    return 0;
+}
+
+START_TEST(run_refuses_code_that_a_worker_cannot_load)
+{
+    run_on(1, load_what_is_gone);
 }
 END_TEST
 
@@ -263,6 +317,7 @@ COIR_SUITE(processes, TEST_WORKERS)
     tcase_add_test(result, run_refuses_sizes_that_no_machine_has);
     tcase_add_test(result, run_refuses_code_of_no_file);
     tcase_add_test(result, run_loads_code_that_was_loaded_since);
+    tcase_add_test(result, run_refuses_code_that_a_worker_cannot_load);
     tcase_add_test(result, run_outside_a_fiber_is_refused);
     tcase_add_test(result, run_serves_64_callers);
 }

@@ -16,6 +16,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* TSan ends the child of a fork that starts threads, unless it is told. */
+const char *__tsan_default_options(void);
+
+const char *__tsan_default_options(void)
+{
+    return "die_after_fork=0";
+}
+
 static int return_number(void *arg)
 {
     return *(const int *)arg;

@@ -6,12 +6,12 @@
 
 #include "pools/thread_pool.h"
 #include "test/harness.h"
+#include "test/refuse.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/sched.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 static pthread_barrier_t all_there;
@@ -76,72 +76,50 @@ START_TEST(pool_ends_threads_that_are_idle)
 }
 END_TEST
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#    define HAS_SANITIZER 1
-#elif defined(__has_feature)
-#    if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#        define HAS_SANITIZER 1
-#    endif
-#endif
-
-#ifndef HAS_SANITIZER
-
-static rlim_t address_space(void)
-{
-    unsigned long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    ck_assert_ptr_nonnull(file);
-    ck_assert_int_eq(fscanf(file, "%lu", &pages), 1);
-    fclose(file);
-    return pages * (rlim_t)sysconf(_SC_PAGESIZE);
-}
-
 enum { CALLERS = 50 };
 
-static int sleep_a_moment(void *arg)
+static void refuse_threads(void)
 {
-    (void)arg;
-    return coir_sleep(COIR_MS(1));
+    refuse_call(SYS_clone3, 0, EAGAIN);
+    refuse_call(SYS_clone, CLONE_VM, EAGAIN);
 }
 
-static int call_without_memory(void *arg)
+static int call_without_threads(void *arg)
 {
+    int number = 7;
     (void)arg;
-    int number = 7, numbers[CALLERS] = {0};
-    /* There are stacks for all of them. */
-    ck_assert_int_eq(
-        coir_each(sleep_a_moment, numbers, CALLERS, sizeof *numbers, 0), 0);
-    struct rlimit before, limit;
-    getrlimit(RLIMIT_AS, &before);
-    limit = before;
-    limit.rlim_cur = address_space() + (1 << 20);
-    setrlimit(RLIMIT_AS, &limit);
-    int rc = coir_blocking(return_number, &number);
-    setrlimit(RLIMIT_AS, &before);
-    ck_assert_int_eq(rc, -EAGAIN);
-    ck_assert_int_eq(coir_blocking(return_number, &number), 7);
-
-    /* With one thread there, calls wait for it. */
-    setrlimit(RLIMIT_AS, &limit);
-    rc = coir_each(call_for_number, numbers, CALLERS, sizeof *numbers, 0);
-    setrlimit(RLIMIT_AS, &before);
-    ck_assert_int_eq(rc, 0);
-    return 0;
+    refuse_threads();
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(coir_blocking(return_number, &number), -EAGAIN);
+    int numbers[CALLERS] = {0};
+    return coir_each(call_for_number, numbers, CALLERS, sizeof *numbers, 0);
 }
 
-START_TEST(blocking_without_a_thread_says_so)
+START_TEST(pool_that_cannot_have_a_thread_says_so)
 {
-    ck_assert_int_eq(coir_run(call_without_memory, NULL), 0);
+    ck_assert_int_eq(run_workers(1, call_without_threads, NULL), -EAGAIN);
 }
 END_TEST
 
-#endif
+static int call_with_one_thread(void *arg)
+{
+    int number = 7, numbers[CALLERS] = {0};
+    (void)arg;
+    ck_assert_int_eq(coir_blocking(return_number, &number), 7);
+    refuse_threads();
+    return coir_each(call_for_number, numbers, CALLERS, sizeof *numbers, 0);
+}
+
+START_TEST(pool_that_can_have_no_more_threads_makes_do)
+{
+    ck_assert_int_eq(run_workers(1, call_with_one_thread, NULL), 0);
+}
+END_TEST
 
 COIR_SUITE(thread_pool, TEST_WORKERS)
 {
     TCase *threads = test_case(suite, "threads");
     tcase_add_test(threads, pool_ends_threads_that_are_idle);
-#ifndef HAS_SANITIZER
-    tcase_add_test(threads, blocking_without_a_thread_says_so);
-#endif
+    tcase_add_test(threads, pool_that_cannot_have_a_thread_says_so);
+    tcase_add_test(threads, pool_that_can_have_no_more_threads_makes_do);
 }

@@ -276,6 +276,41 @@ START_TEST(blocking_lets_other_fibers_run)
 }
 END_TEST
 
+static int sleep_for_an_hour(void *arg)
+{
+    (void)arg;
+    return coir_sleep(COIR_SECONDS(3600));
+}
+
+static int take_a_moment(void *arg)
+{
+    (void)arg;
+    usleep(5000);
+    return 0;
+}
+
+static int call_beside_a_sleeper(void *arg)
+{
+    coir_time begin = coir_now();
+    coir_nursery nursery;
+    (void)arg;
+    coir_nursery_open(&nursery);
+    ck_assert_int_eq(coir_go(&nursery, sleep_for_an_hour, NULL), 0);
+    ck_assert_int_eq(coir_yield(), 0);
+    ck_assert_int_eq(coir_blocking(take_a_moment, NULL), 0);
+    ck_assert_int_eq(coir_now(), begin);
+    ck_assert_int_eq(coir_nursery_close(&nursery), 0);
+    ck_assert_int_ge(coir_now() - begin, COIR_SECONDS(3600));
+    return 0;
+}
+
+START_TEST(blocking_holds_the_virtual_clock)
+{
+    const coir_config config = {.virtual_clock = true};
+    ck_assert_int_eq(coir_run_with(&config, call_beside_a_sleeper, NULL), 0);
+}
+END_TEST
+
 /* ---- Cancelling ---- */
 
 static int call_cancelled(void *arg)
@@ -442,6 +477,7 @@ COIR_SUITE(threads, TEST_WORKERS)
     tcase_add_test(many, blocking_begins_calls_in_order);
     tcase_add_test(many, blocking_loses_no_call_of_many);
     tcase_add_test(many, blocking_lets_other_fibers_run);
+    tcase_add_test(many, blocking_holds_the_virtual_clock);
 
     TCase *cancel = test_case(suite, "cancel");
     tcase_add_test(cancel, blocking_in_a_cancelled_scope_is_not_made);

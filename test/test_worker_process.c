@@ -189,6 +189,41 @@ START_TEST(worker_prints_where_the_program_does)
 }
 END_TEST
 
+enum { MiB = 1 << 20 };
+
+static ssize_t take_memory(const void *arg, size_t size, void *result,
+                           size_t capacity)
+{
+    size_t bytes;
+    (void)size, (void)result, (void)capacity;
+    memcpy(&bytes, arg, sizeof bytes);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return -ENOMEM;
+    munmap(memory, bytes);
+    return 0;
+}
+
+static int take_some_and_more(coir_process_pool *pool)
+{
+    const size_t some = 32 * MiB, more = 128 * MiB;
+    ck_assert_int_eq(
+        coir_process_pool_run(pool, take_memory, &some, sizeof some, NULL, 0),
+        0);
+    ck_assert_int_eq(
+        coir_process_pool_run(pool, take_memory, &more, sizeof more, NULL, 0),
+        -ENOMEM);
+    return 0;
+}
+
+START_TEST(worker_keeps_to_its_memory_limit)
+{
+    run_pool((coir_process_pool_config){.workers = 1, .memory_limit = 64 * MiB},
+             take_some_and_more);
+}
+END_TEST
+
 static int return_7(void *arg)
 {
     (void)arg;
@@ -271,7 +306,7 @@ static int ask_init(coir_process_pool *pool)
 
 START_TEST(init_runs_once_with_a_copy_of_its_argument)
 {
-    char arg[16] = "set up";
+    static char arg[200000] = "set up";
     run_pool((coir_process_pool_config){.workers = 1,
                                         .init = initialise,
                                         .init_arg = arg,
@@ -334,6 +369,7 @@ COIR_SUITE(worker_process, TEST_WORKERS)
     tcase_add_test(worker, worker_is_replaced_after_its_jobs);
     tcase_add_test(worker, worker_sees_memory_as_it_was_before_the_run);
     tcase_add_test(worker, worker_starts_clean);
+    tcase_add_test(worker, worker_keeps_to_its_memory_limit);
     tcase_add_test(worker, worker_can_have_a_runtime_of_its_own);
     tcase_add_test(worker, worker_prints_where_the_program_does);
 

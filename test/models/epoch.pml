@@ -15,13 +15,14 @@
  * Bounds     Root's nursery in the cancelled scope; a child A in it; A's
  *            nursery with two children that list themselves and A at the same
  *            time. One of them waits in a shield first. One cancel, OTHERS
- *            cancels elsewhere.
- * Not here   LOOK: to look at a chain and to claim is one step here, which
- *            look.pml justifies. Memory orders. New scopes.
- * Code       sched/scope.c, sched/tree.c
+ *            cancels elsewhere; VISITOR is a timer that visits one of them.
+ * Not here   LOOK but for the visitor: to look at a chain and to claim is one
+ *            step of the canceller here, which look.pml justifies. Memory
+ *            orders. Scopes that are opened below.
+ * Code       sched/scope.c, sched/tree.c, sched/park.c, sched/child.c
  *
  * run -DOTHERS=1
- * run -DOTHERS=0
+ * run -DVISITOR
  * mutation -DEPOCH_FIRST : stuck
  * mutation -DLIST_LATE : stuck
  * mutation -DBOTTOM_UP : stuck
@@ -29,9 +30,11 @@
  * mutation -DFLAG_LATE : stuck
  * mutation -DCHECKED_LATE : stuck
  * mutation -DSHIELD_KEEPS : stuck
+ * mutation -DINHERIT_BLIND : stuck
+ * mutation -DVISIT_LATE -DVISITOR : stuck
  * mutation -DCLOSE_CANCELLABLE : assertion */
 #ifndef OTHERS
-#define OTHERS 1
+#define OTHERS 0
 #endif
 #define RUN 0
 #define WAITING 1       /* ARMED or PARKED: park.pml has the difference */
@@ -49,6 +52,7 @@ byte phase[FIBERS], reason[FIBERS];
 byte checked[FIBERS];   /* in which epoch it was not cancelled */
 bool shield[FIBERS];    /* between it and the cancelled scope */
 bool steady[FIBERS];    /* the wait may not be cancelled */
+bool look[FIBERS];      /* somebody looks at its chain */
 bool listed[FIBERS];    /* with its opener; under the opener's lock */
 bool in_tree[FIBERS];   /* is it really in the list? */
 bool root_lock, a_lock;
@@ -178,7 +182,7 @@ inline wait(f, e, is, why)
         list_self(f);
 #endif
         phase[f] == NOTIF;
-        atomic { why = reason[f]; reason[f] = 0; phase[f] = RUN }
+        atomic { !look[f] -> why = reason[f]; reason[f] = 0; phase[f] = RUN }
     fi;
     atomic { e = 0; is = false }
 }
@@ -189,7 +193,10 @@ proctype Child(byte f; bool shielded)
 {
     byte e, why;
     bool is;
-    shield[f] = shielded;
+    if
+    :: shielded -> shield[f] = true; checked[f] = NEVER
+    :: else
+    fi;
     wait(f, e, is, why);
     if
     :: shielded ->
@@ -201,7 +208,7 @@ proctype Child(byte f; bool shielded)
     :: else
     fi;
     wait(f, e, is, why);
-    assert(why != WOKEN);
+    assert(why != WOKEN || f == 1); /* the waker wakes 2 in its shield */
     unlist(f);
     atomic { over[f] = true; living-- };
     /* The last one wakes the opener, if it waits. */
@@ -217,10 +224,26 @@ proctype Child(byte f; bool shielded)
     fi
 }
 
+/* A asks, opens its nursery, and begins two children, who take over what A
+ * knew if nothing has changed in between. */
 active proctype Opener()
 {
-    run Child(1, false);
-    run Child(2, true);
+    byte e;
+    bool is;
+    e = epoch;
+    check(A, e, is);
+    e = epoch;
+#ifndef INHERIT_BLIND
+    e = (checked[A] == e -> e : NEVER);
+#endif
+    atomic {
+        checked[1] = e;
+        checked[2] = e;
+        e = 0;
+        is = false;
+        run Child(1, false);
+        run Child(2, true)
+    };
     /* It closes its nursery. */
     steady[A] = true;
     if
@@ -260,9 +283,11 @@ active proctype Waker()
     od
 }
 
-inline look(f)
+/* The canceller's: it has changed the epoch. */
+inline visit(f)
 {
     atomic {
+        !look[f] || phase[f] != WAITING;
         if
 #ifdef CLOSE_CANCELLABLE
         :: phase[f] == WAITING && cancelled && !shield[f] ->
@@ -288,14 +313,14 @@ active proctype Canceller()
     lock(root_lock);
     if
     :: in_tree[A] ->
-        look(A);
+        visit(A);
         lock(a_lock);
         if
-        :: in_tree[1] -> look(1)
+        :: in_tree[1] -> visit(1)
         :: else
         fi;
         if
-        :: in_tree[2] -> look(2)
+        :: in_tree[2] -> visit(2)
         :: else
         fi;
         unlock(a_lock)
@@ -313,3 +338,31 @@ active proctype Other()
     :: else -> break
     od
 }
+
+#ifdef VISITOR
+/* The timer of 1 was due. */
+active proctype Visitor()
+{
+    byte e;
+    bool is;
+    atomic { phase[1] == WAITING || over[1] -> look[1] = !over[1] };
+#ifdef VISIT_LATE
+    is = cancelled && !shield[1];
+    e = epoch;
+#else
+    e = epoch;
+    is = cancelled && !shield[1];
+#endif
+    atomic {
+        if
+        :: look[1] && is && phase[1] == WAITING ->
+            phase[1] = NOTIF;
+            reason[1] = CANCELLED
+        :: look[1] && !is -> checked[1] = e
+        :: else
+        fi;
+        e = 0
+    };
+    look[1] = false
+}
+#endif

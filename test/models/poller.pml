@@ -10,42 +10,44 @@
  *            linked fires in the end, and an event is seen, though fibers
  *            compute until their timer fires; one worker at a time waits in
  *            the poller.
- * Bounds     WORKERS workers; one fiber from a foreign thread, one that an
- *            event makes ready; each links a timer. With BUSY_ITEM the first,
- *            with BUSY_EVENT the second keeps its worker until its timer has
- *            fired. FIRST: a timer that is there from the beginning.
+ * Bounds     two workers; one fiber from a foreign thread, one that an event
+ *            makes ready; the fiber TIMER_BY links a timer, and with BUSY keeps
+ *            its worker until that has fired. FIRST: another, later one is
+ *            there from the beginning.
  * Not here   memory orders (idle.c PROG=4); how long anything takes; virtual
  *            time; that a poller is replaced by another.
  * Code       sched/seat.c, sched/idle.c, sched/monitor.c
  *
- * run
- * run -DFIRST
- * run -DBUSY_ITEM
- * run -DBUSY_EVENT
+ * run -DTIMER_BY=ITEM
+ * run -DTIMER_BY=ITEM -DFIRST
+ * run -DTIMER_BY=ITEM -DBUSY
+ * run -DTIMER_BY=EVENT -DBUSY
  * mutation -DNO_RECHECK : stuck
  * mutation -DNO_KICK : stuck
- * mutation -DTIMER_UNSEEN -DBUSY_ITEM : stuck
- * mutation -DUNTIL_LATE -DBUSY_ITEM : stuck
+ * mutation -DTIMER_UNSEEN -DBUSY : stuck
+ * mutation -DUNTIL_LATE -DBUSY : stuck
  * mutation -DTOKEN_EARLY : stuck
  * mutation -DWOKEN_EARLY : stuck
- * mutation -DNO_MONITOR -DBUSY_EVENT : stuck */
-#ifndef WORKERS
-#define WORKERS 2
+ * mutation -DNO_MONITOR -DTIMER_BY=EVENT -DBUSY : stuck */
+#ifndef TIMER_BY
+#define TIMER_BY ITEM
 #endif
+#define WORKERS 2
 #define NEVER 9
 #define FOR_EVER 8              /* somebody sleeps, without a timer */
-#define END 3                   /* of time */
+#define SOON 1                  /* the timer that is linked */
+#define END 2                   /* of time: the timer that was there */
 #define NOBODY 255
-#define ITEM 1                  /* fibers, and when their timers are due */
+#define ITEM 1                  /* the fibers */
 #define EVENT 2
 
 byte now;
 byte global_queue;              /* the fiber in it, or 0 */
 byte ring[WORKERS];             /* likewise */
 bool event;                     /* the descriptor is ready */
-byte pending[WORKERS];          /* wheel: a bit for each time */
-byte next[WORKERS];             /* wheel: the first of them */
-byte fired;                     /* a bit for each time */
+byte next[WORKERS];             /* wheel: its first timer */
+bool later;                     /* wheel 0 has that at END behind it */
+bool fired, fired_last;         /* the timers at SOON and END */
 byte ended;                     /* fibers */
 
 bool seat;                      /* is it taken? */
@@ -58,12 +60,7 @@ bool asleep[WORKERS];
 bool token[WORKERS];
 bool computes[WORKERS];         /* it is in a fiber for long */
 
-#ifdef FIRST
-#define ALL_FIRED ((1 << ITEM) | (1 << EVENT) | (1 << END))
-#else
-#define ALL_FIRED ((1 << ITEM) | (1 << EVENT))
-#endif
-#define over (ended == 2 && fired == ALL_FIRED)
+#define over (ended == 2 && fired && fired_last)
 
 inline take_off_list(w)
 {
@@ -120,15 +117,15 @@ inline wake_worker(k)
 }
 
 /* A wheel's lock makes the first step one. */
-inline link_timer(w, at)
+inline link_timer(w)
 {
     atomic {
-        pending[w] = pending[w] | (1 << (at));
-        next[w] = (at < next[w] -> at : next[w])
+        later = later || next[w] == END;
+        next[w] = SOON
     };
 #ifndef TIMER_UNSEEN
     if
-    :: until != NEVER && until > at -> woken = true
+    :: until != NEVER && until > SOON -> woken = true
     :: else
     fi
 #endif
@@ -137,61 +134,38 @@ inline link_timer(w, at)
 inline fire_timers(v)
 {
     do
-    :: v < WORKERS ->
-        atomic {
-            if
-            :: next[v] <= now ->
-                fired = fired | (1 << next[v]);
-                pending[v] = pending[v] & ~(1 << next[v]);
-                next[v] = NEVER;
-                if
-                :: (pending[v] >> END) & 1 -> next[v] = END
-                :: else
-                fi;
-                if
-                :: (pending[v] >> EVENT) & 1 -> next[v] = EVENT
-                :: else
-                fi
-            :: else -> v++
-            fi
-        }
+    :: v < WORKERS && next[v] <= now ->
+        fired = fired || next[v] == SOON;
+        fired_last = fired_last || next[v] == END;
+        next[v] = (later -> END : NEVER);
+        later = false
+    :: v < WORKERS && next[v] > now -> v++
     :: else -> v = 0; break
     od
 }
 
 inline run_fiber(w, f)
 {
-    link_timer(w, f);
-#ifdef BUSY_ITEM
     if
-    :: f == ITEM ->
+    :: f == TIMER_BY ->
+        link_timer(w);
+#ifdef BUSY
         computes[w] = true;
-        (fired >> ITEM) & 1;
+        fired;
         computes[w] = false
+#endif
     :: else
     fi;
-#endif
-#ifdef BUSY_EVENT
-    if
-    :: f == EVENT ->
-        computes[w] = true;
-        (fired >> EVENT) & 1;
-        computes[w] = false
-    :: else
-    fi;
-#endif
     atomic { f = 0; ended++ }
 }
 
 /* From the seat alone: what the kernel has. */
 inline take_event(w)
 {
-    atomic {
-        if
-        :: event -> event = false; assert(ring[w] == 0); ring[w] = EVENT
-        :: else
-        fi
-    }
+    if
+    :: event && ring[w] == 0 -> event = false; ring[w] = EVENT
+    :: else
+    fi
 }
 
 inline look_around(w, v)
@@ -202,14 +176,12 @@ inline look_around(w, v)
             ring[w] = global_queue;
             global_queue = 0
         :: else
-        fi
+        fi;
+        fire_timers(v)
     };
-    fire_timers(v);
     atomic {
         if
-        :: !seat && event && ring[w] == 0 ->
-            event = false;
-            ring[w] = EVENT
+        :: !seat -> take_event(w)
         :: else
         fi
     }
@@ -245,10 +217,10 @@ inline sleep_in_seat(w, first)
 #ifndef WOKEN_EARLY
         woken = false;
 #endif
-        take_event(w)
+        atomic { assert(ring[w] == 0); take_event(w) }
     :: else
     fi;
-    first = 0;
+    atomic { first = 0; any = false };
     until = NEVER;
     in_poller[w] = false
 }
@@ -367,8 +339,9 @@ init {
         od;
         w = 0;
 #ifdef FIRST
-        pending[0] = 1 << END;
         next[0] = END;
+#else
+        fired_last = true;
 #endif
         run Foreign();
         run Kernel();
