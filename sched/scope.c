@@ -33,14 +33,26 @@ enum { CHECKING = 1 }; /* f->checked while f walks up */
 
 /* ---- seen from inside ---- */
 
+/* Whoever acts on a cancellation shall not meet somebody later who has not
+ * heard of it: if the one who cancels has yet to raise the epoch, it is raised
+ * here. */
+static void hear(uint32_t state)
+{
+    if (!(state & COIR_I_SCOPE_TOLD))
+        /* @dekker park.cancel: as by the one who cancels. */
+        fetch_add_seq_cst(&coir_i_epoch, 1);
+}
+
 coir_i_scope *coir_i_scope_cancelled_by(coir_i_scope *s, coir_time *until)
 {
     *until = COIR_NEVER;
     for (; s; s = s->parent) {
         /* @observe scope.state: the cause, and that the epoch goes up. */
         uint32_t state = load_acquire(&s->state);
-        if (state & COIR_I_SCOPE_CANCELLED)
+        if (state & COIR_I_SCOPE_CANCELLED) {
+            hear(state);
             return s;
+        }
         coir_time deadline = load_relaxed(&s->deadline);
         if (deadline < *until)
             *until = deadline;
@@ -199,7 +211,12 @@ void coir_i_scope_cancel(coir_i_scope *s, const coir_failure *cause)
         bits |= COIR_I_SCOPE_EXPIRED;
     /* @publish scope.state: the cause. */
     fetch_or_acq_rel(&s->state, bits);
-    coir_i_scope_changed(s);
+    /* @dekker park.cancel: as in coir_i_scope_changed, which comes too late for
+     * those who hear of it now. */
+    fetch_add_seq_cst(&coir_i_epoch, 1);
+    /* @publish scope.state: the epoch is raised. */
+    fetch_or_acq_rel(&s->state, COIR_I_SCOPE_TOLD);
+    coir_i_tree_visit(s);
 }
 
 void coir_i_scope_hold(coir_i_scope *s)

@@ -47,7 +47,8 @@ enum {
     COIR_I_SCOPE_EXPIRED = 4,   /* its deadline passed before its close */
     COIR_I_SCOPE_SHIELD = 8,    /* what is around it does not count inside */
     COIR_I_SCOPE_NURSERY = 16,  /* it is a nursery's */
-    COIR_I_SCOPE_CLOSED = 32
+    COIR_I_SCOPE_CLOSED = 32,
+    COIR_I_SCOPE_TOLD = 64 /* the epoch was raised after CANCELLED */
 };
 
 _Static_assert(sizeof(coir_i_scope) <= sizeof(coir_scope), "as published");

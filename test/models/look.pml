@@ -1,10 +1,11 @@
 /* look.pml -- the wait word with its LOOK bit
  *
- * W = seq | reason | LOOK | phase. A looker - canceller, timer, dump - sets
- * LOOK by CAS on a word that is ARMED or PARKED and may then read the fiber's
- * scope chain, and claim the fiber; it clears LOOK by an atomic and. Wakers
- * and the commit leave the bit as it is. The fiber waits until it is clear
- * before it goes to RUN, and changes its chain in RUN alone.
+ * W = seq | reason | LOOK | phase. A looker - canceller, timer, dump, and the
+ * fiber that finds itself cancelled when it is ARMED - sets LOOK by CAS on a
+ * word that is ARMED or PARKED and may then read the fiber's scope chain, and
+ * claim the fiber; it clears LOOK by an atomic and. Wakers and the commit leave
+ * the bit as it is. The fiber waits until it is clear before it goes to RUN,
+ * and changes its chain in RUN alone.
  *
  * Proves     the chain never changes under a looker; two lookers exclude each
  *            other; no wake-up is lost, no fiber enqueued twice or run before
@@ -136,7 +137,7 @@ inline end_look(ph)
 active proctype Fiber()
 {
     bool flag;
-    byte wait;
+    byte wait, s, ph, won;
     do
     :: wait < WAITS ->
         chain++;                /* scopes are opened and closed */
@@ -155,13 +156,16 @@ active proctype Fiber()
         flag = cancelled;
 #endif
         if
-        :: flag ->
-            atomic {
-                if
-                :: phase == ARMED -> phase = NOTIF; reason = CANCELLED
-                :: else
-                fi
-            }
+        :: flag ->              /* it visits itself */
+            begin_look(s, ph);
+            if
+            :: ph != NONE ->
+                claim(s, CANCELLED, won);
+                assert(won != PARKED);
+                end_look(ph)
+            :: else
+            fi;
+            atomic { s = 0; ph = 0; won = 0; flag = false }
         :: else
         fi;
         if
