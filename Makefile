@@ -138,7 +138,8 @@ SANITIZED = CK_TIMEOUT_MULTIPLIER=2 $(sub) BUILD=$(BUILD)/$@ DEBUG=1
 asan: deps-ci ## suites and examples under ASan and UBSan (gcc)
 	$(Q)$(SANITIZED) SANITIZE=address,undefined suites examples
 tsan: deps-ci ## suites and examples under TSan (clang)
-	$(Q)$(SANITIZED) CC=clang SANITIZE=thread suites examples
+	$(Q)TSAN_OPTIONS='die_after_fork=0 halt_on_error=1' \
+	  $(SANITIZED) CC=clang SANITIZE=thread suites examples
 VALGRIND := valgrind -q --error-exitcode=9 --leak-check=full \
             --show-leak-kinds=definite --errors-for-leak-kinds=definite
 valgrind: deps-ci ## test_* with two workers under Valgrind

@@ -121,7 +121,7 @@ void coir_i_context_begin(void)
 }
 
 /* Its caller is unknown, and says so: here every unwinder stops. The frame
- * pointer that make_fcontext leaves is none, so walkers get an end there too. */
+ * pointer that make_fcontext leaves is none, so walkers end there too. */
 #if defined(__x86_64__)
 __asm__(".text\n"
         ".p2align 4\n"

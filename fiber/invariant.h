@@ -22,7 +22,8 @@ _Noreturn void coir_i_die(const char *rule) __attribute__((cold, noinline));
     } while (0)
 
 #ifdef COIR_I_DEBUG
-#    define coir_i_assert(holds) coir_i_rule(holds, "broken invariant: " #    holds)
+#    define coir_i_assert(holds) \
+        coir_i_rule(holds, "an invariant is broken in " __FILE__)
 #else
 #    define coir_i_assert(holds) ((void)0)
 #endif

@@ -114,7 +114,7 @@ int coir_i_overflow_start(void)
         struct sigaction old;
         if (sigaction(faults[i], NULL, &old) != 0)
             return -EINVAL;
-        /* Somebody may have kept ours and put it back: do not call ourselves. */
+        /* Somebody may have kept ours and put it back: not ourselves. */
         if (old.sa_sigaction != on_fault)
             before[i] = old;
         sigaction(faults[i], &action, NULL);

@@ -50,7 +50,7 @@ static void forked(void)
 
 static coir_i_module module = {.start = start, .stop = stop, .forked = forked};
 
-__attribute__((constructor)) static void add_module(void)
+coir_i_constructor(1) static void add_module(void)
 {
     coir_i_module_add(&module);
 }

@@ -492,7 +492,7 @@ static void forked(void)
     coir_i_origin_forget();
 }
 
-__attribute__((constructor)) static void add_module(void)
+coir_i_constructor(2) static void add_module(void)
 {
     static coir_i_module module = {start, stop, forked, NULL};
     coir_i_module_add(&module);

@@ -13,10 +13,11 @@
  *
  * Invariants
  *   T1  a call is in the queue exactly while it is WAITING.
- *   T2  `seeking` counts the threads that will look at the queue once more
- *       before they sleep or end: who seeks, who was woken, who is being made.
- *       Whoever appends a call sees to seeking >= waiting, unless all threads
- *       are made and busy; so no call waits beside a thread that sleeps.
+ *   T2  nobody sleeps, or seeking >= waiting: a call does not wait beside a
+ *       thread that sleeps. `seeking` counts the threads that will look at the
+ *       queue once more before they sleep or end: who seeks, who was woken,
+ *       who is being made. Whoever appends a call, or takes a thread back that
+ *       others counted on, sees to it.
  *   T3  a caller leaves only when its call was dropped or is OVER: what it lent
  *       the call, its stack above all, is not used any more.
  *   T4  threads > 0 while a call waits.
@@ -24,7 +25,8 @@
  * Locks      pool.lock; nobody is woken and nothing is called under it.
  * Fails      a thread cannot be made: if there are others the call waits for
  *            one of them, else every call in the queue comes back with why.
- * Tests      test/test_threads.c; bench/bench_pools.c */
+ * Tests      test/test_threads.c, test/test_thread_pool.c;
+ *            test/models/thread_pool.pml; bench/bench_pools.c */
 #include "pools/thread_pool.h"
 
 #include "sched/module.h"
@@ -285,12 +287,15 @@ static int create_thread(coir_i_thread_pool *pool)
     return -error;
 }
 
-/* The thread that was counted cannot be made. */
+/* The thread that was counted on cannot be made. */
 static void give_up_thread(coir_i_thread_pool *pool, int why)
 {
+    coir_i_idler *idler = NULL;
     coir_i_mutex_lock(&pool->lock);
     pool->seeking--;
     pool->threads--;
+    if (load_relaxed(&pool->waiting) > pool->seeking) /* T2 */
+        idler = call_idler(pool);
     while (pool->threads == 0 && pool->first) { /* T4 */
         coir_i_call *call = pool->first;
         remove_call(pool, call);
@@ -303,6 +308,8 @@ static void give_up_thread(coir_i_thread_pool *pool, int why)
         coir_i_mutex_lock(&pool->lock);
     }
     coir_i_mutex_unlock(&pool->lock);
+    if (idler)
+        coir_i_futex_wake(&idler->woken, 1);
 }
 
 /* From here on the call may be over at any moment. */

@@ -42,7 +42,7 @@ static void forked(void)
     coir_i_thread_pool_forget(&pool);
 }
 
-__attribute__((constructor)) static void add_module(void)
+coir_i_constructor(2) static void add_module(void)
 {
     static coir_i_module module = {start, stop, forked, NULL};
     coir_i_module_add(&module);

@@ -20,7 +20,10 @@ struct coir_i_module {
     coir_i_module *next;
 };
 
+/* From a constructor. What is registered last starts first and stops first:
+ * pools (2) may still wake fibers through io (1) until they have stopped. */
 void coir_i_module_add(coir_i_module *module);
+#define coir_i_constructor(layer) __attribute__((constructor(200 + (layer))))
 
 /* Any thread: something outside the runtime, a pool call say, will wake a
  * fiber. While one is out the virtual clock does not jump. */

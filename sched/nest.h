@@ -96,7 +96,7 @@ int coir_i_nest_start(coir_i_nursery *n, const coir_i_child *c) COIR_MUST_USE;
 
 /* The opener, in close: the first child that waits in n, to run on the
  * opener's own stack; false: none waits. A child that wants a fiber of its own
- * (or every one, if not `inside`) counts as out then, and *elsewhere says so. */
+ * (or any, if not `inside`) counts as out then, and *elsewhere says so. */
 bool coir_i_nest_take_own(coir_i_nursery *n, bool inside, coir_i_child *c,
                           bool *elsewhere);
 

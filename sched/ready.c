@@ -69,15 +69,19 @@ unsigned coir_i_global_take(coir_i_worker *w)
     return count;
 }
 
-/* To the end of our ring; if it is full, half of it goes to all. */
-static void put_last(coir_i_worker *w, coir_i_fiber *f)
+static __attribute__((cold, noinline)) void spill(coir_i_worker *w)
 {
-    while (!coir_i_ring_put(&w->ring, f)) {
-        coir_i_fiber *first, *last;
-        unsigned count = coir_i_ring_spill(&w->ring, &first, &last);
-        if (count)
-            coir_i_global_put(first, last, count);
-    }
+    coir_i_fiber *first, *last;
+    unsigned count = coir_i_ring_spill(&w->ring, &first, &last);
+    if (count)
+        coir_i_global_put(first, last, count);
+}
+
+/* To the end of our ring; if it is full, half of it goes to all. */
+static inline void put_last(coir_i_worker *w, coir_i_fiber *f)
+{
+    while (coir_i_unlikely(!coir_i_ring_put(&w->ring, f)))
+        spill(w);
 }
 
 static void announce(void)

@@ -19,18 +19,6 @@
 
 enum { MASK = COIR_I_RING - 1 };
 
-bool coir_i_ring_put(coir_i_ring *ring, coir_i_fiber *f)
-{
-    uint32_t tail = load_relaxed(&ring->tail);
-    /* @observe ring.room: whoever took it has read the slot. */
-    if (tail - load_acquire(&ring->head) >= COIR_I_RING)
-        return false;
-    store_relaxed(&ring->slot[tail & MASK], f);
-    /* @publish ring.slot: the slot, and the fiber's saved context. */
-    store_release(&ring->tail, tail + 1);
-    return true;
-}
-
 unsigned coir_i_ring_spill(coir_i_ring *ring, coir_i_fiber **first,
                            coir_i_fiber **last)
 {

@@ -18,14 +18,25 @@ typedef struct coir_i_ring {
     _Atomic(coir_i_fiber *) slot[COIR_I_RING];
 } coir_i_ring;
 
-/* The owner. False: it is full. */
-bool coir_i_ring_put(coir_i_ring *ring, coir_i_fiber *f);
 /* The owner: take half of what is there, linked by `next`, into *first and
  * *last. How many. */
 unsigned coir_i_ring_spill(coir_i_ring *ring, coir_i_fiber **first,
                            coir_i_fiber **last);
 /* The owner of `to`, which is empty: half of what `from` has. How many. */
 unsigned coir_i_ring_steal(coir_i_ring *to, coir_i_ring *from);
+
+/* The owner. False: it is full. */
+static inline bool coir_i_ring_put(coir_i_ring *ring, coir_i_fiber *f)
+{
+    uint32_t tail = load_relaxed(&ring->tail);
+    /* @observe ring.room: whoever took it has read the slot. */
+    if (tail - load_acquire(&ring->head) >= COIR_I_RING)
+        return false;
+    store_relaxed(&ring->slot[tail & (COIR_I_RING - 1)], f);
+    /* @publish ring.slot: the slot, and the fiber's saved context. */
+    store_release(&ring->tail, tail + 1);
+    return true;
+}
 
 /* The owner. NULL: it is empty. alone: nobody ever steals from it. */
 static inline coir_i_fiber *coir_i_ring_get(coir_i_ring *ring, bool alone)

@@ -113,8 +113,8 @@ int coir_i_scope_result(coir_i_scope *s, int rc);
  * waits inside it. The caller keeps s open: it is inside, or counts as busy. */
 void coir_i_scope_cancel(coir_i_scope *s, const coir_failure *cause);
 
-/* The state or the deadline of s was changed: let everyone inside know. Likewise
- * the caller keeps s open. */
+/* The state or the deadline of s was changed: let everyone inside know. The
+ * caller keeps s open, as above. */
 void coir_i_scope_changed(coir_i_scope *s);
 
 /* Look at a fiber that waits: if it is cancelled, wake it; else bring its

@@ -43,12 +43,12 @@ typedef struct coir_i_wheel {
 void coir_i_wheel_init(coir_i_wheel *wheel, uint32_t number, coir_time now);
 
 /* f->deadline was stored: see that a wheel looks at f by then, ours if it is
- * in none. The caller has a full fence, or the arm exchange, after the store. */
+ * in none. After the store the caller has made a fence, or its arm exchange. */
 void coir_i_timer_link(coir_i_wheel *ours, coir_i_fiber *f, coir_time deadline);
 
-/* Look at every node that is to be looked at by `now`. Up to `most` fibers whose
- * deadline has passed while they waited come back in due; call again if it was
- * `most`. A fiber that runs is told so (checked = 0). */
+/* Look at every node that is to be looked at by `now`. Up to `most` fibers
+ * whose deadline has passed while they waited come back in due; call again if
+ * it was `most`. A fiber that runs is told so (checked = 0). */
 unsigned coir_i_wheel_advance(coir_i_wheel *wheel, coir_time now,
                               coir_i_ticket *due, unsigned most);
 

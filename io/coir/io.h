@@ -4,6 +4,7 @@
 #define COIR_IO_H
 
 #include <coir/base.h>
+
 #include <sys/socket.h>
 #include <sys/types.h>
 

@@ -3,6 +3,7 @@
 #define COIR_PROCESSES_H
 
 #include <coir/base.h>
+
 #include <sys/types.h>
 
 COIR_BEGIN

@@ -24,7 +24,7 @@
  * mutation -DITEMS=2 -DEAT_LATE : stuck
  * mutation -DITEMS=2 -DGRANTED -DNO_MORE : stuck
  * mutation -DITEMS=2 -DNO_QUEUED : stuck
- * mutation -DITEMS=3 -DREADERS=3 -DCANCEL -DNO_NEXT : stuck
+ * mutation -DITEMS=3 -DREADERS=3 -DCANCEL -DNO_NEXT : assertion
  * mutation -DITEMS=0 -DCLOSE -DNO_LOOK : stuck
  * mutation -DITEMS=0 -DCLOSE -DNO_STIR : stuck
  * mutation -DITEMS=1 -DCLOSE -DADD_FIRST : assertion
@@ -317,7 +317,7 @@ inline give_back()
     atomic { turn = false; calls--; last = closing && calls == 0 }
 }
 
-inline end()
+inline leave()
 {
     atomic {
         last = false;
@@ -372,7 +372,7 @@ proctype reader(byte id)
     :: else ->
 #ifdef GRANTED
         if
-        :: side == DRY && known -> goto wait
+        :: side == DRY && known -> goto dry
         :: else
         fi;
 #endif
@@ -393,7 +393,7 @@ proctype reader(byte id)
 #ifdef EAT_LATE
         side = DRY;
 #endif
-wait:
+dry:    skip;
         wait_for_edge(id, rc)
     od;
     if
@@ -416,13 +416,13 @@ wait:
     fi;
 #ifdef CLOSED_LEAVES
     if
-    :: rc == OVER && reason[id] == CLOSED -> end()
+    :: rc == OVER && reason[id] == CLOSED -> leave()
     :: rc == OVER && reason[id] != CLOSED
-    :: rc != OVER -> end()
+    :: rc != OVER -> leave()
     fi;
 #else
     if
-    :: rc != OVER -> end()
+    :: rc != OVER -> leave()
     :: else
     fi;
 #endif

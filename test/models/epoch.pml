@@ -9,7 +9,8 @@
  * the top down. Then it arms, then it checks.
  *
  * Proves     no fiber stays parked for ever under a cancelled scope, whenever
- *            the cancel comes; shielded waits and the waits that may not be
+ *            the cancel comes; whoever was told that it is cancelled is told so
+ *            by every later wait, its opener too; shielded waits and the waits that may not be
  *            cancelled (a nursery's close) are left alone; the locks do not
  *            deadlock; a nursery ends after its children.
  * Bounds     Root's nursery in the cancelled scope; a child A in it; A's
@@ -32,6 +33,7 @@
  * mutation -DSHIELD_KEEPS : stuck
  * mutation -DINHERIT_BLIND : stuck
  * mutation -DVISIT_LATE -DVISITOR : stuck
+ * mutation -DUNHEARD -DVISITOR : assertion
  * mutation -DCLOSE_CANCELLABLE : assertion */
 #ifndef OTHERS
 #define OTHERS 0
@@ -46,6 +48,7 @@
 #define NEVER 0         /* an epoch that never was */
 
 bool cancelled;         /* the flag of the scope around the root's nursery */
+bool told;              /* the epoch was raised after that */
 byte epoch = 1;
 
 byte phase[FIBERS], reason[FIBERS];
@@ -125,6 +128,19 @@ inline unlist(f)
     }
 }
 
+/* Whoever acts on the flag raises the epoch first, if the canceller has not. */
+inline hear(is)
+{
+#ifndef UNHEARD
+    if
+    :: is && !told -> epoch++
+    :: else
+    fi
+#else
+    skip
+#endif
+}
+
 /* Is f cancelled? e is the epoch as it was read. `checked` is f's own. */
 inline check(f, e, is)
 {
@@ -138,6 +154,7 @@ inline check(f, e, is)
         :: else -> is = false
         fi
     };
+    hear(is);
 #ifdef CHECKED_LATE
     if
     :: !is && e != checked[f] -> checked[f] = epoch
@@ -192,7 +209,7 @@ inline wait(f, e, is, why)
 proctype Child(byte f; bool shielded)
 {
     byte e, why;
-    bool is;
+    bool is, knows;
     if
     :: shielded -> shield[f] = true; checked[f] = NEVER
     :: else
@@ -207,8 +224,9 @@ proctype Child(byte f; bool shielded)
 #endif
     :: else
     fi;
+    knows = !shielded && why != WOKEN;
     wait(f, e, is, why);
-    assert(why != WOKEN || f == 1); /* the waker wakes 2 in its shield */
+    assert(why != WOKEN || (f == 1 && !knows));
     unlist(f);
     atomic { over[f] = true; living-- };
     /* The last one wakes the opener, if it waits. */
@@ -310,6 +328,7 @@ active proctype Canceller()
 #ifdef FLAG_LATE
     cancelled = true;
 #endif
+    told = true;
     lock(root_lock);
     if
     :: in_tree[A] ->
@@ -353,6 +372,7 @@ active proctype Visitor()
     e = epoch;
     is = cancelled && !shield[1];
 #endif
+    hear(is);
     atomic {
         if
         :: look[1] && is && phase[1] == WAITING ->
