@@ -238,31 +238,31 @@ static int measure_plain_births(unsigned workers, double *ret_us)
 
 int main(void)
 {
-#define QUESTION(name, what, how)                                            \
-    {                                                                        \
-        .id = name, .text = what, .unit = "us", .measure = how, .targets = { \
-            {1, 0}                                                           \
-        }                                                                    \
+#define QUESTION(name, what, how, target)                \
+    {                                                    \
+        name, what, "us", how, {{1, target}}, NULL, 0, 0 \
     }
     static const struct bench_question questions[] = {
-        QUESTION("blocking", "empty blocking call", measure_calls),
+        QUESTION("blocking", "empty blocking call", measure_calls, 10),
         QUESTION("blocking_plain", "- a thread, mutex, condition",
-                 measure_plain_calls),
-        QUESTION("blocking_64", "one of 64 in flight", measure_calls_together),
+                 measure_plain_calls, 0),
+        QUESTION("blocking_64", "one of 64 in flight", measure_calls_together,
+                 1),
         QUESTION("blocking_64_plain", "- 64 threads, mutex, conditions",
-                 measure_plain_calls_together),
-        QUESTION("job", "empty job", measure_jobs),
-        QUESTION("job_plain", "- a process, a socket pair", measure_plain_jobs),
+                 measure_plain_calls_together, 0),
+        QUESTION("job", "empty job", measure_jobs, 1),
+        QUESTION("job_plain", "- a process, a socket pair", measure_plain_jobs,
+                 0),
         QUESTION("job_64", "one of 64 in flight, 2 workers",
-                 measure_jobs_together),
+                 measure_jobs_together, 1),
         QUESTION("job_64_plain", "- 2 processes, socket pairs, poll",
-                 measure_plain_jobs_together),
-        QUESTION("job_1MiB", "1 MiB there and back", measure_transfers),
+                 measure_plain_jobs_together, 0),
+        QUESTION("job_1MiB", "1 MiB there and back", measure_transfers, 262),
         QUESTION("job_1MiB_plain", "- a process, a socket pair",
-                 measure_plain_transfers),
-        QUESTION("worker", "new worker, empty job, its end", measure_births),
-        QUESTION("worker_plain", "- fork, _exit, waitpid",
-                 measure_plain_births)};
+                 measure_plain_transfers, 0),
+        QUESTION("worker", "new worker, empty job, its end", measure_births, 0),
+        QUESTION("worker_plain", "- fork, _exit, waitpid", measure_plain_births,
+                 0)};
     int status = 0;
     for (size_t i = 0; i < sizeof questions / sizeof *questions; i++)
         status |= bench_ask(&questions[i]);

@@ -88,7 +88,7 @@ struct coir_i_descriptor {
     _Atomic(int) number;       /* const once it was registered */
     int late_error[2];         /* the side's turn: io/readwrite.c */
     coir_i_descriptor *doubt_next;
-    uint64_t noted[2];
+    uint64_t noted[2]; /* io/doubt.c, as doubt_next */
 
     coir_i_spin lock; /* ends no lock inside; nobody is woken under it */
     coir_i_queue queue[COIR_I_QUEUES];

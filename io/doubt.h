@@ -11,12 +11,12 @@
  *   one that it made (accept, dial)       is trusted, so that a request costs
  *                                         one read, one write and its share of
  *                                         an epoll_wait. But each such wait is
- *                                         in *doubt*, and one that has lasted
- *                                         for 10 to 20 ms is looked into.
+ *                                         in *doubt*, and if it still lasts up
+ *                                         to 10 ms later, the kernel is asked.
  *
  * Whatever else a slot knows, its STREAM say, is wrong only along with that.
- * So a number that was reused costs one wait up to 20 ms, and nobody hangs.
- * The virtual clock would jump in these 20 ms: there, nothing is trusted. */
+ * So a number that was reused costs one wait up to 10 ms, and nobody hangs.
+ * The virtual clock would jump in these 10 ms: there, nothing is trusted. */
 #ifndef COIR_IO_DOUBT_H
 #define COIR_IO_DOUBT_H
 

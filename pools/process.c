@@ -14,7 +14,8 @@
  * Locks      none: it has one owner.
  * Edges      slot.asked, slot.sleeping, slot.done, slot.parked (pools/slot.h)
  * Fails      everything that was made is undone in reverse.
- * Tests      test/test_processes.c, test/stress_processes.c */
+ * Tests      test/test_processes.c, test/test_process_death.c,
+ *            test/stress_processes.c; test/models/slot_words.pml */
 #include "pools/process.h"
 
 #include <coir/fiber.h>

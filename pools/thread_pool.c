@@ -13,11 +13,12 @@
  *
  * Invariants
  *   T1  a call is in the queue exactly while it is WAITING.
- *   T2  nobody sleeps, or seeking >= waiting: a call does not wait beside a
- *       thread that sleeps. `seeking` counts the threads that will look at the
- *       queue once more before they sleep or end: who seeks, who was woken,
- *       who is being made. Whoever appends a call, or takes a thread back that
- *       others counted on, sees to it.
+ *   T2  nobody sleeps, or seeking >= min(waiting, cpus): a call does not wait
+ *       beside a thread that sleeps, unless as many as there are CPUs are on
+ *       their way. `seeking` counts the threads that will look at the queue
+ *       once more before they sleep or end: who seeks, who was woken, who is
+ *       being made. Whoever lets waiting grow or seeking shrink sees to it:
+ *       who appends a call, who takes one, who cannot make a thread.
  *   T3  a caller leaves only when its call was dropped or is OVER: what it lent
  *       the call, its stack above all, is not used any more.
  *   T4  threads > 0 while a call waits.
@@ -63,7 +64,7 @@ void coir_i_thread_pool_start(coir_i_thread_pool *pool, unsigned max,
                               coir_time idle, const char *name)
 {
     *pool = (coir_i_thread_pool){
-        .name = name, .max = max, .idle = idle, .spins = coir_i_sys_cpus() > 1};
+        .name = name, .max = max, .idle = idle, .cpus = coir_i_sys_cpus()};
     pool->last = &pool->first;
 }
 
@@ -119,7 +120,7 @@ static coir_i_call *take_call(coir_i_thread_pool *pool)
     return call;
 }
 
-/* ---- The threads' side ---- */
+/* ---- Idle threads ---- */
 
 static void push_idler(coir_i_thread_pool *pool, coir_i_idler *me)
 {
@@ -195,7 +196,7 @@ static bool sleep_for_call(coir_i_thread_pool *pool)
 static coir_i_call *seek_call(coir_i_thread_pool *pool)
 {
     coir_i_call *call = take_call(pool);
-    if (!call && pool->spins && !pool->spinning && !pool->stopping) {
+    if (!call && pool->cpus > 1 && !pool->spinning && !pool->stopping) {
         pool->spinning = true;
         coir_i_mutex_unlock(&pool->lock);
         spin_for_call(pool);
@@ -208,68 +209,9 @@ static coir_i_call *seek_call(coir_i_thread_pool *pool)
     return call;
 }
 
-/* Make the call, wake its caller, and go on with the call that waits next;
- * NULL: none did, and the thread is seeking. */
-static coir_i_call *make_call(coir_i_thread_pool *pool, coir_i_call *call)
-{
-    calling = call;
-    call->result = call->fn(call->arg);
-    calling = NULL;
+/* ---- More threads ---- */
 
-    coir_i_mutex_lock(&pool->lock);
-    call->stage = OVER;
-    coir_i_ticket caller = call->ticket;
-    pool->seeking++;
-    coir_i_call *next = take_call(pool);
-    coir_i_mutex_unlock(&pool->lock);
-
-    coir_i_wake(caller, COIR_I_WOKEN);
-    coir_i_outside_end();
-    return next;
-}
-
-/* Under pool.lock, which it gives back, since whoever appends a call next must
- * not count on this thread. Its last act is to join the one that ended before
- * it. */
-static void end_thread(coir_i_thread_pool *pool)
-{
-    bool has_before = pool->has_ended;
-    pthread_t before = pool->ended;
-    pool->ended = pthread_self();
-    pool->has_ended = true;
-    pool->threads--;
-    bool stopping = pool->stopping;
-    /* relaxed: under the lock. */
-    store_relaxed(&pool->ends, load_relaxed(&pool->ends) + 1);
-    coir_i_mutex_unlock(&pool->lock);
-    if (stopping)
-        coir_i_futex_wake(&pool->ends, 1);
-    if (has_before)
-        pthread_join(before, NULL);
-}
-
-static void *be_thread(void *arg)
-{
-    coir_i_thread_pool *pool = arg;
-    coir_i_mutex_lock(&pool->lock);
-    unsigned number = pool->made++;
-    coir_i_mutex_unlock(&pool->lock);
-    coir_i_sys_thread_name(pool->name, number);
-
-    coir_i_mutex_lock(&pool->lock);
-    coir_i_call *call;
-    while ((call = seek_call(pool)) != NULL) {
-        coir_i_mutex_unlock(&pool->lock);
-        do {
-            call = make_call(pool, call);
-        } while (call);
-        coir_i_mutex_lock(&pool->lock);
-    }
-    end_thread(pool);
-    return NULL;
-}
-
-/* ---- The callers' side ---- */
+static void *be_thread(void *arg);
 
 /* Threads of pools take no signals but those of their own faults. */
 static int create_thread(coir_i_thread_pool *pool)
@@ -312,28 +254,114 @@ static void give_up_thread(coir_i_thread_pool *pool, int why)
         coir_i_futex_wake(&idler->woken, 1);
 }
 
+/* Who comes to help, by T2. */
+struct help {
+    coir_i_idler *idler;
+    bool new_thread;
+};
+
+/* Under pool.lock. */
+static struct help call_help(coir_i_thread_pool *pool)
+{
+    struct help help = {NULL, false};
+    if (load_relaxed(&pool->waiting) <= pool->seeking ||
+        pool->seeking >= pool->cpus)
+        return help;
+    help.idler = call_idler(pool);
+    if (!help.idler && pool->threads < pool->max) {
+        pool->threads++;
+        pool->seeking++;
+        help.new_thread = true;
+    }
+    return help;
+}
+
+static void send_help(coir_i_thread_pool *pool, struct help help)
+{
+    if (help.idler)
+        coir_i_futex_wake(&help.idler->woken, 1);
+    int rc = help.new_thread ? create_thread(pool) : 0;
+    if (rc < 0)
+        give_up_thread(pool, rc);
+}
+
+/* ---- A thread ---- */
+
+/* Make the call, wake its caller, and go on with the call that waits next;
+ * NULL: none did, and the thread is seeking. */
+static coir_i_call *make_call(coir_i_thread_pool *pool, coir_i_call *call)
+{
+    calling = call;
+    call->result = call->fn(call->arg);
+    calling = NULL;
+
+    coir_i_mutex_lock(&pool->lock);
+    call->stage = OVER;
+    coir_i_ticket caller = call->ticket;
+    pool->seeking++;
+    coir_i_call *next = take_call(pool);
+    struct help help = call_help(pool);
+    coir_i_mutex_unlock(&pool->lock);
+
+    coir_i_wake(caller, COIR_I_WOKEN);
+    coir_i_outside_end();
+    send_help(pool, help);
+    return next;
+}
+
+/* Under pool.lock, which it gives back, since whoever appends a call next must
+ * not count on this thread. Its last act is to join the one that ended before
+ * it. */
+static void end_thread(coir_i_thread_pool *pool)
+{
+    bool has_before = pool->has_ended;
+    pthread_t before = pool->ended;
+    pool->ended = pthread_self();
+    pool->has_ended = true;
+    pool->threads--;
+    bool stopping = pool->stopping;
+    /* relaxed: under the lock. */
+    store_relaxed(&pool->ends, load_relaxed(&pool->ends) + 1);
+    coir_i_mutex_unlock(&pool->lock);
+    if (stopping)
+        coir_i_futex_wake(&pool->ends, 1);
+    if (has_before)
+        pthread_join(before, NULL);
+}
+
+static void *be_thread(void *arg)
+{
+    coir_i_thread_pool *pool = arg;
+    coir_i_mutex_lock(&pool->lock);
+    unsigned number = pool->made++;
+    coir_i_mutex_unlock(&pool->lock);
+    coir_i_sys_thread_name(pool->name, number);
+
+    coir_i_mutex_lock(&pool->lock);
+    coir_i_call *call;
+    while ((call = seek_call(pool)) != NULL) {
+        struct help help = call_help(pool);
+        coir_i_mutex_unlock(&pool->lock);
+        send_help(pool, help);
+        do {
+            call = make_call(pool, call);
+        } while (call);
+        coir_i_mutex_lock(&pool->lock);
+    }
+    end_thread(pool);
+    return NULL;
+}
+
+/* ---- The callers' side ---- */
+
 /* From here on the call may be over at any moment. */
 static void submit_call(coir_i_thread_pool *pool, coir_i_call *call)
 {
-    coir_i_idler *idler = NULL;
-    bool short_of_threads = false;
     coir_i_mutex_lock(&pool->lock);
     append_call(pool, call);
-    if (load_relaxed(&pool->waiting) > pool->seeking) { /* T2 */
-        idler = call_idler(pool);
-        short_of_threads = !idler && pool->threads < pool->max;
-    }
-    if (short_of_threads) {
-        pool->threads++;
-        pool->seeking++;
-    }
+    struct help help = call_help(pool);
     coir_i_mutex_unlock(&pool->lock);
-
-    if (idler)
-        coir_i_futex_wake(&idler->woken, 1);
-    int rc = short_of_threads ? create_thread(pool) : 0;
-    if (rc < 0)
-        give_up_thread(pool, rc);
+    send_help(pool, help);
 }
 
 /* The caller was cancelled: drop the call, or wait until it is over. */

@@ -21,7 +21,7 @@ typedef struct coir_i_idler coir_i_idler;
 typedef struct coir_i_thread_pool {
     const char *name; /* const: threads are called name-0, name-1, ... */
     unsigned max;     /* const: so many threads at most */
-    bool spins;       /* const: a free thread waits awake for a moment */
+    unsigned cpus;    /* const: that the process may use */
     coir_time idle;   /* const: a thread that sleeps so long ends */
 
     coir_i_mutex lock; /* of all that follows */

@@ -8,7 +8,8 @@
  * Fails      without memory for an argument the job comes back with -ENOMEM,
  *            without its code with -ENOENT; what it cannot do without ends it,
  *            and the job that waits fails with its death.
- * Tests      test/test_processes.c, test/stress_processes.c */
+ * Tests      test/test_processes.c, test/test_process_death.c,
+ *            test/stress_processes.c; test/models/slot_words.pml */
 #include "pools/worker_process.h"
 
 #include "pools/origin.h"

@@ -103,11 +103,8 @@ static void settle(coir_i_fiber *f, coir_i_nursery *n)
     f->stack->openings = NULL;
     store_relaxed(&f->stack->listed, false);
     f->scope_until = n->scope.outer_until;
-    /* What the opener knew when it opened n holds while the epoch is the same.
-     */
-    store_relaxed(&f->checked, load_relaxed(&n->checked) == n->scope.opened
-                                   ? n->scope.opened
-                                   : 0);
+    /* What the opener knew holds while the epoch is the same. */
+    store_relaxed(&f->checked, n->known ? n->scope.opened : 0);
     store_relaxed(&f->deadline, f->scope_until);
     if (coir_i_unlikely(f->scope_until != COIR_NEVER))
         coir_i_scope_watch(f, f->scope_until);

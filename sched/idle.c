@@ -245,6 +245,9 @@ static void sleep_until_woken(coir_i_worker *w)
     if (!any_work(w)) {
         if (coir_i_seat_sit_down(w)) {
             coir_i_seat_sleep(w);
+            /* Not asleep any more before another sits down, who might take
+             * it that all sleep. */
+            wake_up(w);
             coir_i_seat_stand_up();
             w->polled_at = coir_i_ticks();
         } else {

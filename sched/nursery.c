@@ -30,6 +30,7 @@ void coir_nursery_open(coir_nursery *nursery)
     coir_i_rule(f != NULL, "nurseries are opened by fibers");
     store_relaxed(&n->checked, load_relaxed(&f->checked));
     coir_i_scope_push(&n->scope, f, COIR_I_SCOPE_NURSERY, COIR_NEVER);
+    n->known = load_relaxed(&f->checked) == n->scope.opened;
     store_relaxed(&n->waiting.home, w);
     store_relaxed(&n->waiting.head, NULL);
     store_relaxed(&n->waiting.out, 1);

@@ -19,6 +19,7 @@ struct coir_i_nursery {
     coir_i_life *life;         /* const: of the opener */
     coir_i_nursery *around;    /* const: the next one out for the opener */
     _Atomic(uint64_t) checked; /* the epoch in which it was not cancelled */
+    bool known; /* const: the opener knew its deadlines when it opened it */
     uint64_t closer; /* seq of the opener's wait, before `out` says so */
 
     /* Under the tree lock of the opener: see tree.h. */

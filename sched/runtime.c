@@ -11,7 +11,7 @@
  *   M1  one runtime a process: `runs` is taken by CAS.
  *   M2  in the child of a fork there is none, and its thread is no worker.
  *
- * Edges      runtime.runs, runtime.taken
+ * Edges      runtime.runs, runtime.taken, runtime.outside
  * Fails      -EBUSY, -ENOMEM, -EAGAIN (no thread), -ENOTSUP (a seed), -EINVAL.
  * Tests      test/test_run.c */
 #include "sched/runtime.h"
@@ -77,6 +77,9 @@ void coir_i_outside_begin(void)
 void coir_i_outside_end(void)
 {
     fetch_sub_relaxed(&coir_i_runtime.outside, 1);
+    /* @dekker runtime.outside: before it is read whether all sleep. */
+    fence_seq_cst();
+    coir_i_seat_tell();
 }
 
 /* ---- fork ---- */

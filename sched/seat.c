@@ -141,6 +141,8 @@ void coir_i_seat_tell(void)
 /* Sleep on the virtual clock; or jump, if nothing else can happen. */
 static void sleep_virtually(coir_i_worker *w, coir_i_poller *poller)
 {
+    /* @dekker runtime.outside: after our sleep was announced. */
+    fence_seq_cst();
     if (!all_sleep() || load_relaxed(&coir_i_runtime.outside)) {
         poller->wait(poller, COIR_NEVER);
         return;

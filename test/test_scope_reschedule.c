@@ -171,6 +171,38 @@ START_TEST(reschedule_of_an_outer_scope_counts_inside)
 }
 END_TEST
 
+static int sleep_in_nursery(void *arg)
+{
+    (void)arg;
+    return coir_sleep(COIR_NEVER);
+}
+
+static int move_and_open_nursery(void *arg)
+{
+    (void)arg;
+    coir_time start = coir_now();
+    coir_pin(); /* so that the child does not run on our stack */
+    coir_scope scope;
+    coir_scope_open(&scope);
+    coir_scope_reschedule(&scope, start + MINUTES(2));
+    coir_nursery nursery;
+    coir_nursery_open(&nursery);
+    ck_assert_int_eq(coir_go(&nursery, sleep_in_nursery, NULL), 0);
+    int rc = coir_nursery_close(&nursery);
+    ck_assert_int_eq(rc, -ECANCELED);
+    ck_assert_int_eq(coir_scope_close(&scope, rc), -ETIMEDOUT);
+    ck_assert_int_eq((coir_now() - start) / MINUTES(1), 2);
+    coir_unpin();
+    return 0;
+}
+
+START_TEST(reschedule_before_a_nursery_counts_for_its_children)
+{
+    ck_assert_int_eq(run_story(1, move_and_open_nursery, NULL), 0);
+    run_body(move_and_open_nursery);
+}
+END_TEST
+
 /* ---- By others, while the fiber waits ---- */
 
 struct move {
@@ -219,12 +251,6 @@ START_TEST(reschedule_reaches_a_fiber_that_waits)
     run_body(moved_by_others);
 }
 END_TEST
-
-static int sleep_in_nursery(void *arg)
-{
-    (void)arg;
-    return coir_sleep(COIR_NEVER);
-}
 
 static int move_above_children(void *arg)
 {
@@ -288,6 +314,7 @@ COIR_SUITE(scope_reschedule, TEST_WORKERS)
     tcase_add_test(own, reschedule_to_the_past_cancels);
     tcase_add_test(own, reschedule_never_takes_a_cancellation_back);
     tcase_add_test(own, reschedule_of_an_outer_scope_counts_inside);
+    tcase_add_test(own, reschedule_before_a_nursery_counts_for_its_children);
 
     TCase *others = test_case(suite, "by others");
     tcase_add_test(others, reschedule_reaches_a_fiber_that_waits);

@@ -15,15 +15,17 @@
  *            deadlock; a nursery ends after its children.
  * Bounds     Root's nursery in the cancelled scope; a child A in it; A's
  *            nursery with two children that list themselves and A at the same
- *            time. One of them waits in a shield first. One cancel, OTHERS
- *            cancels elsewhere; VISITOR is a timer that visits one of them.
+ *            time, or ONLY one. The second waits in a shield first. One cancel,
+ *            OTHERS cancels elsewhere; VISITOR: a timer that visits the first.
  * Not here   LOOK but for the visitor: to look at a chain and to claim is one
  *            step of the canceller here, which look.pml justifies. Memory
  *            orders. Scopes that are opened below.
  * Code       sched/scope.c, sched/tree.c, sched/park.c, sched/child.c
  *
- * run -DOTHERS=1
- * run -DVISITOR
+ * run
+ * run -DOTHERS=1 -DONLY=1
+ * run -DOTHERS=1 -DONLY=2
+ * run -DVISITOR -DONLY=1
  * mutation -DEPOCH_FIRST : stuck
  * mutation -DLIST_LATE : stuck
  * mutation -DBOTTOM_UP : stuck
@@ -32,11 +34,14 @@
  * mutation -DCHECKED_LATE : stuck
  * mutation -DSHIELD_KEEPS : stuck
  * mutation -DINHERIT_BLIND : stuck
- * mutation -DVISIT_LATE -DVISITOR : stuck
- * mutation -DUNHEARD -DVISITOR : assertion
+ * mutation -DVISIT_LATE -DVISITOR -DONLY=1 : stuck
+ * mutation -DUNHEARD -DVISITOR -DONLY=1 : assertion
  * mutation -DCLOSE_CANCELLABLE : assertion */
 #ifndef OTHERS
 #define OTHERS 0
+#endif
+#ifndef ONLY
+#define ONLY 0
 #endif
 #define RUN 0
 #define WAITING 1       /* ARMED or PARKED: park.pml has the difference */
@@ -49,6 +54,7 @@
 
 bool cancelled;         /* the flag of the scope around the root's nursery */
 bool told;              /* the epoch was raised after that */
+bool heard;             /* and by somebody before the canceller */
 byte epoch = 1;
 
 byte phase[FIBERS], reason[FIBERS];
@@ -59,7 +65,7 @@ bool look[FIBERS];      /* somebody looks at its chain */
 bool listed[FIBERS];    /* with its opener; under the opener's lock */
 bool in_tree[FIBERS];   /* is it really in the list? */
 bool root_lock, a_lock;
-byte living = 2;        /* A's children */
+byte living;            /* A's children */
 bool over[FIBERS];
 
 inline lock(l)
@@ -131,13 +137,15 @@ inline unlist(f)
 /* Whoever acts on the flag raises the epoch first, if the canceller has not. */
 inline hear(is)
 {
-#ifndef UNHEARD
-    if
-    :: is && !told -> epoch++
-    :: else
-    fi
-#else
+#ifdef UNHEARD
     skip
+#else
+    atomic {            /* once will do: nobody has found itself free since */
+        if
+        :: is && !told && !heard -> epoch++; heard = true
+        :: else
+        fi
+    }
 #endif
 }
 
@@ -259,8 +267,14 @@ active proctype Opener()
         checked[2] = e;
         e = 0;
         is = false;
+#if ONLY != 2
+        living++;
         run Child(1, false);
+#endif
+#if ONLY != 1
+        living++;
         run Child(2, true)
+#endif
     };
     /* It closes its nursery. */
     steady[A] = true;
@@ -275,7 +289,7 @@ active proctype Opener()
         atomic { phase[A] = RUN; reason[A] = 0 }
     :: else
     fi;
-    assert(living == 0 && over[1] && over[2]);
+    assert(living == 0 && (over[1] || ONLY == 2) && (over[2] || ONLY == 1));
     assert(!in_tree[1] && !in_tree[2]);
     steady[A] = false;
     unlist(A);
@@ -293,7 +307,7 @@ active proctype Waker()
             :: phase[f] == WAITING ->
                 phase[f] = NOTIF;
                 reason[f] = WOKEN
-            :: f == 1
+            :: f == 1 || ONLY == 1
             fi
         };
         f++

@@ -5,21 +5,24 @@
  *            cannot be made meanwhile. No call waits where no thread lives.
  * Bounds     CALLS callers with one call each, at most MAX threads at a time;
  *            every thread may end when it has slept, every birth may fail,
- *            every caller may be cancelled.
+ *            every caller but one may be cancelled.
  * Not here   the order of the queue; the lock: what is done under it is one
  *            step here.
  * Code       pools/thread_pool.c
  *
  * run -DCALLS=3 -DMAX=1
  * run -DCALLS=3 -DMAX=2
- * run -DCALLS=4 -DMAX=2
- * mutation -DMAX=2 -DGIVE_UP_ONLY : assertion
+ * run -DCALLS=3 -DMAX=2 -DCPUS=2
+ * mutation -DMAX=2 -DGIVE_UP_ONLY : stuck
+ * mutation -DCALLS=5 -DMAX=2 -DTAKE_ONLY : assertion
  * mutation -DEND_LATE : stuck
  * mutation -DREFUSE_OWN : stuck
- * mutation -DWAKE_LESS : stuck
  * mutation -DFORGET_WOKEN : assertion */
 #ifndef CALLS
 #define CALLS 3
+#endif
+#ifndef CPUS
+#define CPUS 1
 #endif
 #ifndef MAX
 #define MAX 1
@@ -32,15 +35,14 @@
 #define DROPPED 5
 #define THREADS (CALLS + 1) /* that are ever made */
 
-byte stage[CALLS];
+byte stage[CALLS];    /* a call that waits is in the queue */
 byte waiting, threads, seeking, idlers, made;
 bool asleep[THREADS], woken[THREADS];
 
-/* In one step with what goes before. */
+/* What follows is done under the lock, in one step with what is around it. */
 inline take(call)
 {
     call = CALLS;
-    byte i;
     for (i : 0 .. CALLS - 1) {
         if
         :: stage[i] == WAITING && call == CALLS -> call = i
@@ -54,58 +56,6 @@ inline take(call)
         seeking--
     :: else
     fi
-}
-
-proctype thread(byte me)
-{
-    byte call;
-    d_step { take(call) };
-    do
-    :: call < CALLS ->
-        /* fn runs. */
-        d_step {
-            stage[call] = OVER;
-            seeking++;
-            take(call)
-        }
-    :: else -> /* nothing to do, found under the lock; so it sleeps */
-        d_step {
-            if
-            :: waiting > 0 -> take(call)
-            :: else ->
-                idlers++;
-                seeking--;
-                asleep[me] = true
-            fi
-        };
-        if
-        :: call < CALLS -> skip
-        :: else ->
-            if
-            :: d_step { woken[me] ->
-                woken[me] = false;
-                take(call) }
-            :: d_step { asleep[me] -> /* for too long */
-                asleep[me] = false;
-                idlers--;
-#ifndef END_LATE
-                threads--
-#endif
-                };
-#ifdef END_LATE
-                threads--;
-#endif
-                break
-            fi
-        fi
-    od
-}
-
-/* A call does not wait beside a thread that sleeps. */
-inline check()
-{
-    assert(waiting <= seeking || idlers == 0);
-    assert(seeking + idlers <= threads)
 }
 
 inline call_idler()
@@ -123,39 +73,33 @@ inline call_idler()
 #endif
 }
 
-proctype caller(byte me)
+inline call_help(hires)
 {
-    bool hires;
-    byte i, id;
-    d_step {
-        stage[me] = WAITING;
-        waiting++;
+    hires = false;
+    if
+    :: waiting > seeking && seeking < CPUS ->
         if
-#ifdef WAKE_LESS
-        :: waiting > seeking + 1 ->
-#else
-        :: waiting > seeking ->
-#endif
-            if
-            :: idlers > 0 -> call_idler()
-            :: else ->
-                if
-                :: threads < MAX ->
-                    threads++;
-                    seeking++;
-                    hires = true
-                :: else
-                fi
-            fi
+        :: idlers > 0 -> call_idler()
+        :: idlers == 0 && threads < MAX ->
+            threads++;
+            seeking++;
+            hires = true
         :: else
         fi
-    };
+    :: else
+    fi
+}
+
+/* A thread is made, or cannot be. */
+inline send_help(hires)
+{
     if
     :: hires ->
         if
         :: d_step { made < THREADS -> id = made; made++ };
             run thread(id)
         :: d_step {
+            hires = false;
             seeking--;
             threads--;
 #ifndef GIVE_UP_ONLY
@@ -170,7 +114,7 @@ proctype caller(byte me)
             :: else ->
                 if
 #ifdef REFUSE_OWN
-                :: i == me && stage[i] == WAITING && threads == 0 ->
+                :: i == mine && stage[i] == WAITING && threads == 0 ->
 #else
                 :: stage[i] == WAITING && threads == 0 ->
 #endif
@@ -182,13 +126,92 @@ proctype caller(byte me)
             od }
         fi
     :: else
-    fi;
-    if
-    :: stage[me] > BEGUN
-    :: d_step { stage[me] == WAITING -> /* cancelled */
-        stage[me] = DROPPED;
-        waiting-- } 
     fi
+}
+
+/* take(), and whoever takes one looks after those that still wait. */
+inline take_and_help(call, hires)
+{
+    take(call);
+#ifndef TAKE_ONLY
+    if
+    :: call < CALLS -> call_help(hires)
+    :: else -> hires = false
+    fi
+#endif
+}
+
+proctype thread(byte me)
+{
+    byte call, i, id, mine = CALLS;
+    bool hires;
+    d_step { take_and_help(call, hires) };
+    do
+    :: call < CALLS ->
+        send_help(hires);
+        /* fn runs. */
+        d_step {
+            stage[call] = OVER;
+            seeking++;
+            take_and_help(call, hires)
+        }
+    :: else -> /* nothing to do, found under the lock; so it sleeps */
+        d_step {
+            if
+            :: waiting > 0 -> take_and_help(call, hires)
+            :: else ->
+                idlers++;
+                seeking--;
+                asleep[me] = true
+            fi
+        };
+        if
+        :: call < CALLS -> skip
+        :: else ->
+            if
+            :: d_step { woken[me] ->
+                woken[me] = false;
+                take_and_help(call, hires) }
+            :: d_step { asleep[me] -> /* for too long */
+                asleep[me] = false;
+                idlers--;
+#ifndef END_LATE
+                threads--
+#endif
+                };
+#ifdef END_LATE
+                threads--;
+#endif
+                break
+            fi
+        fi
+    od
+}
+
+proctype caller(byte mine)
+{
+    bool hires;
+    byte i, id;
+    d_step {
+        stage[mine] = WAITING;
+        waiting++;
+        call_help(hires)
+    };
+    send_help(hires);
+    if
+    :: stage[mine] > BEGUN
+    :: d_step { mine > 0 && stage[mine] == WAITING -> /* cancelled */
+        stage[mine] = DROPPED;
+        waiting-- }
+    fi
+}
+
+/* A call does not wait beside a thread that sleeps, unless enough are on their
+ * way. */
+inline check()
+{
+    assert(waiting <= seeking || idlers == 0 || seeking >= CPUS);
+    assert(seeking + idlers <= threads)
 }
 
 init
@@ -199,8 +222,5 @@ init
             run caller(i)
         }
     };
-    do
-    :: check()
-    :: _nr_pr == 1 -> break
-    od
+    check() /* at any time */
 }
