@@ -93,7 +93,14 @@ $(BUILD)/fiber/boost.o: Makefile
 	  { readelf -SW $@ | grep -q '\.note\.GNU-stack' || \
 	    $(OBJCOPY) --add-section .note.GNU-stack=/dev/null $@; }
 
-$(LIB): $(OBJ) $(BUILD)/fiber/boost.o
+# One member: whoever needs io's way to run what may block gets the threads that
+# do it. They are made known by a constructor, which no symbol asks for.
+OFFLOAD := $(BUILD)/io/offload.o $(BUILD)/pools/threads.o \
+           $(BUILD)/pools/thread_pool.o
+$(BUILD)/offload_threads.o: $(OFFLOAD)
+	$(call say,LD,$@)$(LD) -r -o $@ $^
+$(LIB): $(filter-out $(OFFLOAD),$(OBJ)) $(BUILD)/offload_threads.o \
+        $(BUILD)/fiber/boost.o
 	$(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $^
 
 $(SO): $(OBJ) $(BUILD)/fiber/boost.o pools/coir.map
