@@ -28,7 +28,16 @@
 #    define RWF_NOSIGNAL 0x00000100 /* Linux 6.18 */
 #endif
 
+#if __has_include(<valgrind/valgrind.h>)
+#    include <valgrind/valgrind.h>
+#else
+#    define RUNNING_ON_VALGRIND 0
+#endif
+
 int (*coir_i_sys_fault)(const char *name);
+
+/* Is there no epoll_pwait2? relaxed: a hint. */
+static _Atomic(bool) is_coarse;
 
 /* rc = call, -ERRNO for a failure; `again` while a signal interrupts. */
 #define CALL(rc, name, again, call)                    \
@@ -244,6 +253,8 @@ int coir_i_sys_unlink(const char *path)
 int coir_i_sys_epoll(void)
 {
     int rc;
+    if (RUNNING_ON_VALGRIND) /* which complains of epoll_pwait2 */
+        store_relaxed(&is_coarse, true);
     CALL(rc, "epoll_create1", false, epoll_create1(EPOLL_CLOEXEC));
     return rc;
 }
@@ -273,7 +284,6 @@ static int wait_coarsely(int epoll, struct epoll_event *events, int count,
 int coir_i_sys_epoll_wait(int epoll, struct epoll_event *events, int count,
                           coir_time until)
 {
-    static _Atomic(bool) is_coarse; /* relaxed: a hint */
     coir_time length = until;
     struct timespec left;
     int rc;

@@ -6,7 +6,7 @@
  * Locks      depot.lock, for a batch of KEEP chunks at a time.
  * Fails      coir_i_chunk_new: NULL. Nothing is lost; what there is can be
  *            used.
- * Tests      test/test_nest.c */
+ * Tests      test/test_nursery.c */
 #include "sched/chunk.h"
 
 #include "sched/worker.h"

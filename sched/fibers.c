@@ -14,7 +14,7 @@
  *
  * Locks      depot.lock: the depot, the stack pool, making slots.
  * Fails      coir_i_fibers_at_hand: false; coir_i_fibers_get_sized: NULL.
- * Tests      test/test_fibers.c */
+ * Tests      test/test_nursery.c */
 #include "fiber/context.h"
 #include "sched/nursery.h"
 #include "sched/worker.h"

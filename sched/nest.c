@@ -6,7 +6,7 @@
  *
  * Edges      nest.head, nest.home, nest.out
  * Fails      coir_i_nest_start: -ENOMEM.
- * Tests      test/test_nest.c, test/stress_steal.c, test/models/nest.pml */
+ * Tests      test/test_nursery.c, test/stress_steal.c, test/models/nest.pml */
 #include "sched/nest.h"
 
 #include "sched/chunk.h"

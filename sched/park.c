@@ -19,7 +19,7 @@
  *   park.reason   publish: claim; observe: resume
  *   park.resume   publish: resume; observe: the timer's read of W
  *   park.look     publish: look_end; observe: resume, another look
- * Tests      test/test_park.c, test/stress_park.c, test/models/park.pml,
+ * Tests      test/test_task.c, test/stress_park.c, test/models/park.pml,
  *            test/models/look.pml */
 #include "sched/park.h"
 

@@ -353,6 +353,37 @@ START_TEST(files_are_read_and_written_where_they_stand)
 }
 END_TEST
 
+static int read_uncached(void *arg)
+{
+    enum { SIZE = 1 << 19 };
+    static char bytes[SIZE], back[SIZE + 1];
+    char path[] = TEST_TEMPLATE;
+    (void)arg;
+    int fd = mkstemp(path);
+    unlink(path);
+    fill_bytes(bytes, SIZE);
+    ck_assert_int_eq(coir_write_full(fd, bytes, SIZE), SIZE);
+    ck_assert_int_eq(fsync(fd), 0);
+    /* None of it is in memory; then the beginning is. */
+    for (int some = 0; some < 2; some++) {
+        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+        if (some)
+            ck_assert_int_eq(pread(fd, back, 8192, 0), 8192);
+        lseek(fd, 0, SEEK_SET);
+        memset(back, 0, sizeof back);
+        ck_assert_int_eq(coir_read(fd, back, sizeof back), SIZE);
+        ck_assert(are_bytes(back, SIZE));
+    }
+    ck_assert_int_eq(coir_close(fd), 0);
+    return 0;
+}
+
+START_TEST(a_file_that_is_not_cached_is_read_elsewhere)
+{
+    ck_assert_int_eq(coir_run(read_uncached, NULL), 0);
+}
+END_TEST
+
 static int add_one(void *arg)
 {
     uint64_t one = 1;
@@ -444,6 +475,7 @@ COIR_SUITE(readwrite_kinds, TEST_WORKERS)
     tcase_add_test(others,
                    a_terminal_that_nobody_reads_holds_up_its_writer_alone);
     tcase_add_test(others, files_are_read_and_written_where_they_stand);
+    tcase_add_test(others, a_file_that_is_not_cached_is_read_elsewhere);
     tcase_add_test(others, an_eventfd_wakes_its_reader);
     tcase_add_test(others, nothing_is_moved_at_once);
     tcase_add_test(others, bad_numbers_are_refused);
