@@ -13,6 +13,7 @@
 #include <coir/time.h>
 
 #include "test/harness.h"
+#include "test/must.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -22,7 +23,7 @@
 enum { TARGETS = 16, STEPS = 6, DEPTH = 6, CHILDREN = 5 };
 
 static _Atomic uint64_t accepted, ran;
-static _Atomic int wrong, budget;
+static _Atomic int budget;
 static _Atomic bool over;
 
 /* ---- What threads may cancel ---- */
@@ -107,8 +108,8 @@ static int park_somehow(uint64_t *state)
 static void step(struct walker *walker, struct place *place)
 {
     int rc = park_somehow(&walker->state);
-    wrong += rc != 0 && rc != -ECANCELED;
-    wrong += rc == 0 && place->cancelled;
+    must_not(rc != 0 && rc != -ECANCELED);
+    must_not(rc == 0 && place->cancelled);
     place->cancelled = rc == -ECANCELED;
 }
 
@@ -116,8 +117,8 @@ static void step(struct walker *walker, struct place *place)
  * is so around the scope, then the outer one is who reports. */
 static void check_close(int rc, bool around)
 {
-    wrong += rc != 0 && rc != -ECANCELED && rc != -ETIMEDOUT;
-    wrong += around && rc != -ECANCELED;
+    must_not(rc != 0 && rc != -ECANCELED && rc != -ETIMEDOUT);
+    must_not(around && rc != -ECANCELED);
 }
 
 static void walk_in_scope(struct walker *walker, const struct place *around)
@@ -142,8 +143,8 @@ static void walk_in_shield(struct walker *walker, const struct place *around)
     coir_scope scope;
     struct place place = {&scope, around->nursery, false};
     coir_shield_open(&scope);
-    wrong += coir_yield() != 0; /* nobody else knows of it */
-    wrong += coir_sleep(1) != 0;
+    must_not(coir_yield() != 0); /* nobody else knows of it */
+    must_not(coir_sleep(1) != 0);
     walk(walker, &place);
     check_close(coir_scope_close(&scope, place.cancelled ? -ECANCELED : 0),
                 false);
@@ -166,7 +167,7 @@ static void start_child(struct walker *walker, struct place *place)
     struct walker child = {test_random(&walker->state), place->nursery,
                            walker->depth - 1};
     int rc = coir_go_copy(place->nursery, live, &child, sizeof child);
-    wrong += rc != 0 && rc != -ECANCELED;
+    must_not(rc != 0 && rc != -ECANCELED);
     accepted += rc == 0;
 }
 
@@ -189,7 +190,7 @@ static void walk_in_nursery(struct walker *walker, const struct place *around)
     int rc = coir_nursery_close_with(&nursery, 0);
     if (rc != -EIO)
         check_close(rc, around->cancelled);
-    wrong += (rc == -EIO) != (coir_nursery_failed(&nursery) > 0);
+    must_not((rc == -EIO) != (coir_nursery_failed(&nursery) > 0));
     memset(&nursery, 0xa5, sizeof nursery);
 }
 
@@ -241,7 +242,7 @@ static int walk_whole_tree(void *arg)
     struct walker *root = arg;
     struct place place = {NULL, NULL, false};
     walk(root, &place);
-    wrong += place.cancelled;
+    must_not(place.cancelled);
     return coir_yield();
 }
 
@@ -251,23 +252,23 @@ START_TEST(cancelling_at_random_leaves_nothing_undone)
     pthread_t threads[2];
     uint64_t seeds[2] = {test_seed(1000001), test_seed(1000002)};
     over = false;
-    wrong = 0;
     for (int i = 0; i < TARGETS; i++)
         pthread_mutex_init(&targets[i].lock, NULL);
     for (int i = 0; i < 2; i++)
         ck_assert_int_eq(
             pthread_create(&threads[i], NULL, cancel_at_random, &seeds[i]), 0);
-    for (uint64_t round = 0; stress_goes_on(&clock) && wrong == 0; round++) {
+    for (uint64_t round = 0; stress_goes_on(&clock) && happened.count == 0;
+         round++) {
         struct walker root = {test_seed(round), NULL, DEPTH};
         accepted = ran = 0;
         budget = (int)test_scaled(5000);
-        wrong += coir_run(walk_whole_tree, &root) != 0;
-        wrong += ran != accepted;
+        must_not(coir_run(walk_whole_tree, &root) != 0);
+        must_not(ran != accepted);
     }
     over = true;
     for (int i = 0; i < 2; i++)
         pthread_join(threads[i], NULL);
-    ck_assert_int_eq(wrong, 0);
+    assert_nothing_happened();
 }
 END_TEST
 

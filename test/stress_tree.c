@@ -11,6 +11,7 @@
 #include <coir/time.h>
 
 #include "test/harness.h"
+#include "test/must.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@
 
 enum { CHILDREN_MAX = 8, DEPTH = 5, KEPT = CHILDREN_MAX + 1 };
 
-static _Atomic int wrong, next_code, budget;
+static _Atomic int next_code, budget;
 static _Atomic uint64_t ran, accepted;
 static _Atomic uint64_t failures_seen, cancelled_seen;
 
@@ -66,8 +67,8 @@ static void start_children(struct node *node, struct group *group)
             .failed = &group->failed,
         };
         int rc = coir_go_copy(&group->nursery, live, &child, sizeof child);
-        wrong += rc != 0 && rc != -ECANCELED;
-        wrong += rc != 0 && !child.may_be_cancelled;
+        must_not(rc != 0 && rc != -ECANCELED);
+        must_not(rc != 0 && !child.may_be_cancelled);
         group->started += rc == 0;
         accepted += rc == 0;
         if (test_random_below(&node->state, 8) == 0)
@@ -79,21 +80,21 @@ static void start_children(struct node *node, struct group *group)
 static void check_group(const struct group *group, int rc)
 {
     size_t failed = coir_nursery_failed(&group->nursery);
-    wrong += failed != (size_t)group->failed;
-    wrong += failed > (size_t)group->started;
+    must_not(failed != (size_t)group->failed);
+    must_not(failed > (size_t)group->started);
     failures_seen += failed;
     for (size_t i = 0; i < failed; i++) {
         const coir_failure *one = &group->kept[i];
-        wrong += !says_its_code(one->code, one->message);
-        wrong += one->id == 0;
+        must_not(!says_its_code(one->code, one->message));
+        must_not(one->id == 0);
         for (size_t k = 0; k < i; k++)
-            wrong += group->kept[k].code == one->code;
+            must_not(group->kept[k].code == one->code);
     }
     if (failed > 0) {
-        wrong += rc != group->kept[0].code;
-        wrong += !says_its_code(rc, coir_message());
+        must_not(rc != group->kept[0].code);
+        must_not(!says_its_code(rc, coir_message()));
     } else {
-        wrong += rc != 0 && rc != -ECANCELED;
+        must_not(rc != 0 && rc != -ECANCELED);
         cancelled_seen += rc == -ECANCELED;
     }
 }
@@ -109,7 +110,7 @@ static int open_group(struct node *node)
     start_children(node, &group);
     int rc = coir_nursery_close(&group.nursery);
     check_group(&group, rc);
-    wrong += rc == -ECANCELED && !node->may_be_cancelled;
+    must_not(rc == -ECANCELED && !node->may_be_cancelled);
     return rc;
 }
 
@@ -136,7 +137,7 @@ static int live(void *arg)
         int below = open_group(node);
         rc = below < 0 ? below : rc;
     }
-    wrong += rc == -ECANCELED && !node->may_be_cancelled;
+    must_not(rc == -ECANCELED && !node->may_be_cancelled);
     /* Now and then although it was cancelled: that is a failure too. */
     if (node->may_fail && (rc == 0 || rc == -ECANCELED) &&
         test_random_below(&node->state, 24) == 0)
@@ -148,26 +149,25 @@ static int live(void *arg)
 static int grow(void *arg)
 {
     int rc = open_group(arg);
-    wrong += coir_yield() != 0; /* all is well again outside */
+    must_not(coir_yield() != 0); /* all is well again outside */
     return rc;
 }
 
 static void grow_trees(bool may_fail)
 {
     struct stress_clock clock = stress_clock_start();
-    wrong = 0;
     failures_seen = cancelled_seen = 0;
-    for (uint64_t i = 0; stress_goes_on(&clock) && wrong == 0; i++) {
+    for (uint64_t i = 0; stress_goes_on(&clock) && happened.count == 0; i++) {
         struct node root = {
             .state = test_seed(i), .depth = DEPTH, .may_fail = may_fail};
         next_code = 0;
         ran = accepted = 0;
         budget = (int)test_scaled(3000);
         int rc = coir_run(grow, &root);
-        wrong += may_fail ? rc > 0 : rc != 0;
-        wrong += ran != accepted;
+        must_not(may_fail ? rc > 0 : rc != 0);
+        must_not(ran != accepted);
     }
-    ck_assert_int_eq(wrong, 0);
+    assert_nothing_happened();
 }
 
 START_TEST(trees_give_the_first_failure_of_each_nursery)
