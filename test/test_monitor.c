@@ -1,7 +1,7 @@
 /* test/test_monitor.c -- workers stuck in one fiber, sched/monitor.c
  *
- * Both workers sleep, one of them in the poller. A timer wakes that one, and its
- * fiber computes, without a call to coir, until something else has happened
+ * Both workers sleep, one of them in the poller. A timer wakes that one, and
+ * its fiber computes, without a call to coir, until something else has happened
  * that only the other worker can see to. If nobody woke it, no test would end.
  */
 #include <coir.h>

@@ -108,14 +108,19 @@ proctype Foreign()
 /* Publish what else is to come, then keep at it until all have begun. */
 inline run_item(w, k)
 {
-    begun++;
+    atomic {
+        begun++;
+        if
+        :: lone < LONE -> lone++; nest[w]++; any = true
+        :: lone == LONE && ringed < ITEMS - LONE - FOREIGN ->
+            ringed++;
+            ring[w]++;
+            any = true
+        :: else
+        fi
+    };
     if
-    :: atomic { lone < LONE -> lone++ };
-        nest[w]++;
-        wake_worker(k)
-    :: atomic { lone == LONE && ringed < ITEMS - LONE - FOREIGN -> ringed++ };
-        ring[w]++;
-        wake_worker(k)
+    :: any -> any = false; wake_worker(k)
     :: else
     fi;
     all_begun

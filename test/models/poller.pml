@@ -18,7 +18,6 @@
  *            time; that a poller is replaced by another.
  * Code       sched/seat.c, sched/idle.c, sched/monitor.c
  *
- * run -DTIMER_BY=ITEM
  * run -DTIMER_BY=ITEM -DFIRST
  * run -DTIMER_BY=ITEM -DBUSY
  * run -DTIMER_BY=EVENT -DBUSY
