@@ -100,7 +100,8 @@ void coir_i_runtime_take_starts(coir_i_worker *w)
         return;
     for (pending *next, *p = take_all(); p; p = next) {
         next = p->next;
-        if (coir_i_nest_start(n, &p->child) < 0) {
+        /* Not by the opener, whose wait in close may have brought us here. */
+        if (coir_i_nest_start(n, &p->child, false) < 0) {
             put_back(p);
             return;
         }
@@ -128,16 +129,16 @@ static int leave_pending(coir_i_child child)
         else
             *front.end = p;
         front.end = &p->next;
+        /* Under the lock, which the runtime takes before it ends: afterwards
+         * there may be no worker to wake.
+         * @dekker idle.sleep: it is on the list. */
+        fence_seq_cst();
+        coir_i_wake_worker();
     }
     coir_i_mutex_unlock(&front.lock);
-    if (!accepts) {
+    if (!accepts)
         free(p);
-        return -ECANCELED;
-    }
-    /* @dekker idle.sleep: it is on the list. */
-    fence_seq_cst();
-    coir_i_wake_worker();
-    return 0;
+    return accepts ? 0 : -ECANCELED;
 }
 
 int coir_background(coir_task *task_or_null, coir_fn *fn, void *arg)

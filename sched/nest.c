@@ -153,10 +153,9 @@ static inline coir_i_child *append(coir_i_worker *home, coir_i_nursery *n,
     return coir_i_chunk_at(chunk, chunk->end++);
 }
 
-int coir_i_nest_start(coir_i_nursery *n, const coir_i_child *c)
+int coir_i_nest_start(coir_i_nursery *n, const coir_i_child *c, bool by_opener)
 {
     coir_i_worker *w = coir_i_worker_here();
-    bool by_opener = w->thread.running == n->scope.fiber;
     coir_i_chunk *spare = NULL;
     for (;;) {
         coir_i_worker *home = lock_home(n, w);

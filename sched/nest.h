@@ -91,8 +91,10 @@ static inline unsigned coir_i_nest_waiting(coir_i_nest *nest)
     return (unsigned)load_relaxed(&nest->state);
 }
 
-/* A worker that runs a fiber inside n: c waits in n from now on. */
-int coir_i_nest_start(coir_i_nursery *n, const coir_i_child *c) COIR_MUST_USE;
+/* From a worker: c waits in n from now on. by_opener: the opener calls, which
+ * has not begun to wait in close; anybody else is counted in `out`. */
+int coir_i_nest_start(coir_i_nursery *n, const coir_i_child *c,
+                      bool by_opener) COIR_MUST_USE;
 
 /* The opener, in close: the first child that waits in n, to run on the
  * opener's own stack; false: none waits. A child that wants a fiber of its own

@@ -26,6 +26,7 @@
 #include "sched/worker.h"
 
 #include <errno.h>
+#include <sched.h>
 
 _Atomic(uint64_t) coir_i_epoch = 2;
 
@@ -197,12 +198,28 @@ void coir_i_scope_changed(coir_i_scope *s)
     coir_i_tree_visit(s);
 }
 
+/* Somebody else cancels s just now; whoever asked for it too shall find it
+ * cancelled when the call returns. */
+static void wait_until_told(coir_i_scope *s)
+{
+    unsigned spins = 0;
+    /* @observe scope.state: the epoch is raised. */
+    while (!(load_acquire(&s->state) & COIR_I_SCOPE_TOLD)) {
+        if (++spins % 256)
+            coir_i_pause();
+        else
+            sched_yield(); /* it may have lost its CPU */
+    }
+}
+
 void coir_i_scope_cancel(coir_i_scope *s, const coir_failure *cause)
 {
-    /* @observe scope.state: nothing; the first one goes on. */
+    /* @observe scope.state: what the first one wrote, if it is not us. */
     if (fetch_or_acq_rel(&s->state, COIR_I_SCOPE_CLAIMED) &
-        COIR_I_SCOPE_CLAIMED)
+        COIR_I_SCOPE_CLAIMED) {
+        wait_until_told(s);
         return;
+    }
     s->cause_code = cause->code;
     s->cause_id = cause->id;
     coir_i_copy_text(s->cause_name, sizeof s->cause_name, cause->name);

@@ -34,7 +34,7 @@ static int refusal(coir_i_nursery *n, coir_i_worker *w)
 
 static int start(coir_i_nursery *n, coir_i_worker *w, const coir_i_child *c)
 {
-    int rc = coir_i_nest_start(n, c);
+    int rc = coir_i_nest_start(n, c, w->thread.running == n->scope.fiber);
     if (coir_i_unlikely(rc < 0))
         return rc;
     coir_i_count_up(&w->counts.spawned);

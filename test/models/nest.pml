@@ -13,7 +13,9 @@
  * Bounds     two workers, one nursery, CHILDREN children: the opener starts
  *            all but the last, which the first child starts. With BUSY the
  *            first child keeps its worker until the last has run, so that the
- *            other worker must come. The opener may run a child on its own
+ *            other worker must come. With PENDING the last comes from a thread
+ *            that is no worker: it is counted as out, and whoever looks around
+ *            starts it, be it in the opener's name while that parks. The opener may run a child on its own
  *            stack or on a fresh one, and moves to the worker that woke it.
  * Not here   memory orders; chunks (a thief takes half, or all, at once); the
  *            times for which a worker spins, watches and leaves a lone child;
@@ -24,10 +26,13 @@
  * run -DCHILDREN=2 -DBUSY
  * run -DCHILDREN=3
  * run -DCHILDREN=3 -DBUSY
+ * run -DCHILDREN=2 -DPENDING
+ * run -DCHILDREN=3 -DPENDING
  * mutation -DOUT_LATE : assertion
  * mutation -DNO_HELD : assertion
  * mutation -DRECHECK_FIRST -DBUSY : stuck
  * mutation -DLOOK_BEFORE_LINK -DBUSY : stuck
+ * mutation -DPENDING -DAS_OPENER : assertion
  * mutation -DDEC_BEFORE_ARM : stuck
  * mutation -DTICKET_LATE : stuck */
 #ifndef CHILDREN
@@ -52,7 +57,12 @@ byte home;              /* changes under the lock of the old one */
 bool head;              /* some wait; the opener looks without the lock */
 byte waits;             /* the set of those; under the lock of the home */
 bool held;              /* likewise */
+#ifdef PENDING
+byte out = 2;
+bool pending = true;    /* LAST is on the list of starts */
+#else
 byte out = 1;
+#endif
 bool ticket;            /* of the opener */
 byte phase = RUN;       /* the opener's wait word */
 
@@ -188,8 +198,12 @@ inline run_child(w, own, c)
 {
     atomic { assert(!begun[c]); begun[c] = true };
     if
+#ifdef PENDING
+    :: false
+#else
     :: c == 0 ->
         start(w, own, LAST);
+#endif
 #ifdef BUSY
         ran[LAST];
 #endif
@@ -217,9 +231,21 @@ inline ended(w)
     c2 = 0
 }
 
+#ifdef PENDING
+inline take_starts(w, own)
+{
+    if
+    :: atomic { pending -> pending = false } ->
+        start(w, own, LAST);
+        ended(w)        /* it waits now, or runs, and is counted there */
+    :: else
+    fi
+}
+#endif
+
 proctype Opener()
 {
-    byte c, h, c1, i;
+    byte c, h, c1, c2, i;
     bool elsewhere, wakes;
     do
     :: i < LAST -> start(opener_on, true, i); i++
@@ -274,6 +300,16 @@ proctype Opener()
         if
         :: i == 0               /* we were the last ourselves */
         :: else ->
+#ifdef PENDING
+            if                  /* it looks around before it leaves */
+#ifdef AS_OPENER
+            :: take_starts(opener_on, true)
+#else
+            :: take_starts(opener_on, false)
+#endif
+            :: true
+            fi;
+#endif
             atomic {
                 if
                 :: phase == ARMED ->
@@ -432,7 +468,15 @@ proctype Worker(byte w)
         fi;
         c = 0
     :: !gone && !busy[w] && fresh[w] == 0 && !ready[w] && count[w] == 0 ->
+#ifdef PENDING
+        take_starts(w, false);
+        if
+        :: count[w] == 0 -> find_work(w, other)
+        :: else
+        fi
+#else
         find_work(w, other)
+#endif
     od
 }
 
