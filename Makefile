@@ -150,8 +150,8 @@ tsan: deps-ci ## suites and examples under TSan (clang)
 VALGRIND := valgrind -q --error-exitcode=9 --leak-check=full \
             --show-leak-kinds=definite --errors-for-leak-kinds=definite
 valgrind: deps-ci ## test_* with two workers under Valgrind
-	$(Q)CK_TIMEOUT_MULTIPLIER=20 TEST_SLOWNESS=50 COIR_WORKERS=2 \
-	  TEST_UNDER='$(VALGRIND)' \
+	$(Q)CK_TIMEOUT_MULTIPLIER=4 TEST_SLOWNESS=50 COIR_WORKERS=2 \
+	  CK_EXCLUDE_TAGS=limits TEST_UNDER='$(VALGRIND)' \
 	  $(sub) RUN='$(filter $(BUILD)/test/test_%,$(RUN))' suites
 models: deps-ci ## the lock-free protocols in SPIN
 	$(Q)test/models/run

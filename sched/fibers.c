@@ -12,33 +12,44 @@
  *       be made again; while it is set a start asks for a stack first, so that
  *       who starts children learns of it.
  *
+ *   B3  what has lain in the depot for a second is given back by a worker that
+ *       has nothing to do, a few stacks at a time, while it looks for work.
+ *
  * Locks      depot.lock: the depot, the stack pool, making slots.
  * Fails      coir_i_fibers_at_hand: false; coir_i_fibers_get_sized: NULL.
- * Tests      test/test_nursery.c */
+ * Tests      test/test_fibers.c */
 #include "fiber/context.h"
+#include "sched/clock.h"
 #include "sched/nursery.h"
 #include "sched/worker.h"
 
-enum { KEEP = 32 }; /* that go to and from the depot at once */
+enum {
+    KEEP = 32, /* that go to and from the depot at once */
+    FEW = 16   /* stacks that an idle worker gives back before it looks again */
+};
+static const coir_time TOO_LONG = 1000000000; /* ns that a stack lies idle */
 
 static struct {
     coir_i_mutex lock;
     coir_i_stack_pool pool;
-    coir_i_fiber *idle;  /* with stacks */
-    coir_i_fiber *slots; /* without */
+    coir_i_fiber *idle;      /* with stacks that are warm, perhaps */
+    coir_i_fiber *cold;      /* with stacks whose memory was given back */
+    _Atomic(coir_time) used; /* when idle last changed; COIR_NEVER: empty */
+    coir_i_fiber *slots;     /* without */
 } depot;
 
 void coir_i_fibers_start(size_t stack_size)
 {
     coir_i_stack_pool_init(&depot.pool, stack_size);
-    depot.idle = NULL;
+    depot.idle = depot.cold = NULL;
+    store_relaxed(&depot.used, COIR_NEVER);
 }
 
 void coir_i_fibers_forked(void)
 {
     /* What another thread was about to change may be half done. */
     store_relaxed(&depot.lock.state, 0);
-    depot.idle = depot.slots = NULL;
+    depot.idle = depot.cold = depot.slots = NULL;
     store_relaxed(&coir_i_runtime.starved, false);
 }
 
@@ -69,16 +80,24 @@ static coir_i_fiber *new_fiber(coir_i_stack *stack)
     return f;
 }
 
+/* Under the lock. */
+static void note_use(void)
+{
+    store_relaxed(&depot.used, depot.idle ? coir_i_sys_now() : COIR_NEVER);
+}
+
 static __attribute__((noinline, cold)) bool refill(coir_i_worker *w)
 {
     coir_i_mutex_lock(&depot.lock);
-    while (w->cached < KEEP && depot.idle) {
-        coir_i_fiber *f = depot.idle;
-        depot.idle = f->next;
+    while (w->cached < KEEP && (depot.idle || depot.cold)) {
+        coir_i_fiber **from = depot.idle ? &depot.idle : &depot.cold;
+        coir_i_fiber *f = *from;
+        *from = f->next;
         f->next = w->cache;
         w->cache = f;
         w->cached++;
     }
+    note_use();
     if (!w->cache) {
         coir_i_fiber *f = new_fiber(coir_i_stack_new(&depot.pool));
         if (f) {
@@ -102,7 +121,39 @@ static __attribute__((noinline, cold)) void give_back(coir_i_worker *w)
         f->next = depot.idle;
         depot.idle = f;
     }
+    note_use();
     coir_i_mutex_unlock(&depot.lock);
+}
+
+coir_time coir_i_fibers_trim_at(void)
+{
+    return coir_i_time_add(load_relaxed(&depot.used), TOO_LONG);
+}
+
+bool coir_i_fibers_trim(coir_time now)
+{
+    coir_i_fiber *few[FEW];
+    int count = 0;
+    if (coir_i_likely(now < coir_i_fibers_trim_at()))
+        return false;
+    coir_i_mutex_lock(&depot.lock);
+    for (; count < FEW && depot.idle; count++) {
+        few[count] = depot.idle;
+        depot.idle = depot.idle->next;
+    }
+    if (!depot.idle)
+        store_relaxed(&depot.used, COIR_NEVER);
+    coir_i_mutex_unlock(&depot.lock);
+    for (int i = 0; i < count; i++)
+        coir_i_stack_trim(few[i]->stack);
+    coir_i_mutex_lock(&depot.lock);
+    while (count > 0) {
+        coir_i_fiber *f = few[--count];
+        f->next = depot.cold;
+        depot.cold = f;
+    }
+    coir_i_mutex_unlock(&depot.lock);
+    return true;
 }
 
 bool coir_i_fibers_at_hand(coir_i_worker *w)
@@ -170,7 +221,8 @@ void coir_i_fibers_stop(void)
     for (unsigned i = 0; i < coir_i_runtime.count; i++)
         keep_slots(coir_i_runtime.workers[i].cache);
     keep_slots(depot.idle);
-    depot.idle = NULL;
+    keep_slots(depot.cold);
+    depot.idle = depot.cold = NULL;
     coir_i_stack_pool_end(&depot.pool);
     store_relaxed(&coir_i_runtime.starved, false);
 }

@@ -295,7 +295,7 @@ static void find_work(coir_i_worker *w)
                 coir_i_pause();
         } else if (watch && now - begin < WATCH) {
             coir_i_futex_wait(&w->token, 0, now + TICK);
-        } else {
+        } else if (!coir_i_fibers_trim(now)) {
             sleep_until_woken(w);
             begin = coir_i_sys_now() - SPIN; /* look, then by ticks */
         }

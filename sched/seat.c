@@ -168,6 +168,7 @@ void coir_i_seat_sleep(coir_i_worker *w)
     coir_time until = first_timer();
     if (until != COIR_NEVER)
         store_relaxed(&seat.until, until); /* later ones need no wake */
+    coir_time trim = coir_i_fibers_trim_at();
     w->gathering = true;
     /* @dekker idle.poller: after in_poller was stored. */
     if (!load_seq_cst(&w->token)) {
@@ -175,7 +176,7 @@ void coir_i_seat_sleep(coir_i_worker *w)
         if (coir_i_clock_is_virtual())
             sleep_virtually(w, poller);
         else
-            poller->wait(poller, until);
+            poller->wait(poller, until < trim ? until : trim);
     }
     w->gathering = false;
     store_relaxed(&seat.until, COIR_NEVER);

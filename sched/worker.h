@@ -183,6 +183,10 @@ coir_i_fiber *coir_i_fibers_get_sized(size_t stack_size);
 /* Commit: the fiber that was left is over. */
 void coir_i_fibers_commit_over(coir_i_thread *here, coir_i_fiber *left);
 void coir_i_fibers_drop(coir_i_fiber *never_used);
+/* A worker has nothing to do: give back the memory of a few stacks that have
+ * lain idle for too long by now; false: there are none. When to ask. */
+bool coir_i_fibers_trim(coir_time now);
+coir_time coir_i_fibers_trim_at(void);
 void coir_i_fibers_stats(coir_stats *stats);
 
 /* ---- nothing to run: sched/idle.c ---- */

@@ -218,6 +218,16 @@ static void *cancel_at_random(void *arg)
     return NULL;
 }
 
+/* Nobody but us has to do with it any more. */
+static bool is_untouched(const void *object, size_t size)
+{
+    const unsigned char *bytes = object;
+    for (size_t i = 0; i < size; i++)
+        if (bytes[i] != 0xa5)
+            return false;
+    return true;
+}
+
 /* Waits for ever each time: only a thread can end it. The cancel may still be
  * under way when we wake; close waits for it. */
 static int sleep_until_cancelled(void *arg)
@@ -234,7 +244,10 @@ static int sleep_until_cancelled(void *arg)
         must_not(rc != -ECANCELED);
         must_not(*mine != NULL);
         must_not(coir_scope_close(&scope, rc) != -ECANCELED);
-        memset(&scope, 0xa5, sizeof scope); /* nobody looks at it any more */
+        memset(&scope, 0xa5, sizeof scope);
+        for (int i = 0; i < 10; i++)
+            must_not(coir_yield() != 0);
+        must_not(!is_untouched(&scope, sizeof scope));
     }
     return 0;
 }

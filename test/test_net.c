@@ -244,5 +244,6 @@ COIR_SUITE(net, TEST_WORKERS)
     tcase_add_test(ends, a_cancelled_connect_may_go_on);
 
     TCase *out = test_case(suite, "out of descriptors");
+    tcase_set_tags(out, "limits");
     tcase_add_test(out, without_descriptors_it_is_emfile_until_there_are_some);
 }

@@ -351,7 +351,10 @@ COIR_SUITE(poller, TEST_WORKERS)
     tcase_add_test(sleeps, on_the_virtual_clock_it_only_looks);
 
     TCase *luck = test_case(suite, "bad luck");
-    tcase_add_test(luck,
-                   without_descriptors_there_is_no_poller_until_there_are_some);
     tcase_add_test(luck, the_nth_failure_is_told_and_leaves_nothing);
+
+    TCase *out = test_case(suite, "out of descriptors");
+    tcase_set_tags(out, "limits");
+    tcase_add_test(out,
+                   without_descriptors_there_is_no_poller_until_there_are_some);
 }

@@ -252,5 +252,8 @@ COIR_SUITE(process_end, TEST_WORKERS)
     tcase_add_test(end, program_sees_no_children_but_its_own);
 #endif
     tcase_add_test(end, no_process_outlives_the_program);
-    tcase_add_test(end, job_without_descriptors_leaves_nothing);
+
+    TCase *out = test_case(suite, "out of descriptors");
+    tcase_set_tags(out, "limits");
+    tcase_add_test(out, job_without_descriptors_leaves_nothing);
 }

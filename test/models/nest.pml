@@ -471,7 +471,7 @@ proctype Worker(byte w)
 #ifdef PENDING
         take_starts(w, false);
         if
-        :: count[w] == 0 -> find_work(w, other)
+        :: count[w] == 0 && !ready[w] -> find_work(w, other)
         :: else
         fi
 #else
