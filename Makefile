@@ -219,10 +219,10 @@ $(MAINS:%.c=$(BUILD)/%): %: %.o $(BUILD)/bench/tools.a $(LIB)
 	$(call say,LD,$@)$(LINK) -o $@ $^ -lm $(LDLIBS)
 
 timings: deps ## the main job, done in several ways: N=... TSV=1
-	$(Q)$(sub) $(BUILD)/bench/timings $(BUILD)/bench/httpd
+	$(Q)$(sub) $(BUILD)/bench/timings $(BUILD)/bench/httpd >&2 # TSV is pure
 	$(Q)N='$(N)' TSV='$(TSV)' $(BUILD)/bench/timings
 bench: deps ## every figure beside its target
-	$(Q)$(sub) bench-programs
+	$(Q)$(sub) bench-programs >&2
 	$(Q)BUILD='$(BUILD)' bench/run.sh $(BENCH)
 bench-programs: $(MAINS:%.c=$(BUILD)/%)
 .PHONY: timings bench bench-programs

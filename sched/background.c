@@ -108,7 +108,7 @@ void coir_i_runtime_take_starts(coir_i_worker *w)
         free(p);
         coir_i_count_up(&w->counts.spawned);
         /* It waits in n now, or runs, and is counted there. */
-        coir_i_nursery_child_ended(n);
+        coir_i_nursery_children_ended(n, 1);
     }
 }
 

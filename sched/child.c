@@ -110,28 +110,45 @@ static void settle(coir_i_fiber *f, coir_i_nursery *n)
         coir_i_scope_watch(f, f->scope_until);
 }
 
-static void end_child(coir_i_fiber *f, coir_i_nursery *n)
+/* What a fiber with a stack of the usual size may go on with when a child has
+ * ended: the next one on the warm stack, in *next. `ended` children of n, that
+ * one with them, are to be counted as ended: not before we leave n, since
+ * n's opener waits for the next one of n as well, and each time costs it a
+ * cache miss. False: *to, or *next on a fiber of its own, is to run. */
+static bool go_on(coir_i_nursery *n, unsigned *ended, coir_i_fiber **to,
+                  coir_i_taken *next)
 {
-    coir_i_tree_unlist(f);
-    store_relaxed(&f->deadline, COIR_NEVER);
-    coir_i_nursery_child_ended(n);
+    coir_i_worker *w = coir_i_worker_here();
+    *to = coir_i_pick(w, COIR_I_CHILD_ON_OUR_OWN, next);
+    bool here = !*to && next->of && !coir_i_has_own_fiber(&next->child);
+    if (here && next->of == n)
+        return true;
+    bool last = coir_i_nursery_children_ended(n, *ended);
+    *ended = 0;
+    if (last && !*to && !next->of) /* then there is its opener, now */
+        *to = coir_i_pick(w, COIR_I_NO_CHILD, next);
+    return here;
 }
 
 _Noreturn static void run_children(coir_i_fiber *f, coir_i_taken taken)
 {
-    bool usual = f->stack->slab == NULL; /* a stack of the usual size */
-    for (;;) {
+    bool usual = f->stack->slab == NULL;
+    coir_i_taken next;
+    coir_i_fiber *to;
+    for (unsigned ended = 1;; ended++, taken = next) {
         settle(f, taken.of);
         coir_i_child_run(&taken.child, taken.of);
-        end_child(f, taken.of);
-        coir_i_worker *w = coir_i_worker_here();
-        coir_i_taken next;
-        coir_i_fiber *to = coir_i_pick(
-            w, usual ? COIR_I_CHILD_ON_OUR_OWN : COIR_I_CHILD, &next);
-        if (to || !next.of || !usual || coir_i_has_own_fiber(&next.child))
-            coir_i_run_last(w, to, &next);
-        taken = next; /* the stack is warm */
+        coir_i_tree_unlist(f);
+        store_relaxed(&f->deadline, COIR_NEVER);
+        if (!usual || !go_on(taken.of, &ended, &to, &next))
+            break;
     }
+    coir_i_worker *w = coir_i_worker_here();
+    if (!usual) {
+        coir_i_nursery_children_ended(taken.of, 1);
+        to = coir_i_pick(w, COIR_I_CHILD, &next);
+    }
+    coir_i_run_last(w, to, &next);
 }
 
 void coir_i_fiber_main(void)

@@ -118,12 +118,14 @@ int coir_i_monitor_start(void)
     monitor.runs = false;
     if (count == 1)
         return 0;
+    free(monitor.switches); /* in the child of a fork: the parent's */
     monitor.switches = calloc(count, sizeof *monitor.switches);
     int error = !monitor.switches
                     ? ENOMEM
                     : pthread_create(&monitor.thread, NULL, watch, NULL);
     if (error) {
         free(monitor.switches);
+        monitor.switches = NULL;
         return -error;
     }
     monitor.runs = true;
@@ -139,5 +141,6 @@ void coir_i_monitor_stop(void)
     coir_i_monitor_wake_slow();
     pthread_join(monitor.thread, NULL);
     free(monitor.switches);
+    monitor.switches = NULL;
     monitor.runs = false;
 }

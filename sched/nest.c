@@ -226,11 +226,11 @@ bool coir_i_nest_take_oldest(coir_i_worker *w, coir_i_taken *taken)
     return taken->of != NULL;
 }
 
-bool coir_i_nest_ended(coir_i_nursery *n)
+bool coir_i_nest_ended(coir_i_nursery *n, unsigned count)
 {
-    /* @publish nest.out: what the child did, to the opener.
+    /* @publish nest.out: what the children did, to the opener.
      * @observe nest.out: that the opener waits, and its seq. */
-    return fetch_sub_acq_rel(&n->waiting.out, 1) == 1;
+    return fetch_sub_acq_rel(&n->waiting.out, count) == count;
 }
 
 /* ---- stealing ---- */

@@ -105,11 +105,11 @@ bool coir_i_nest_take_own(coir_i_nursery *n, bool inside, coir_i_child *c,
 /* The oldest child that waits on this worker; it counts as out. */
 bool coir_i_nest_take_oldest(struct coir_i_worker *w, coir_i_taken *taken);
 
-/* The other end of a take: a child of n that counted as out has ended. Returns
- * true for the last, when the opener has given up its own count: then n is the
- * caller's to wake, and the opener touches it only after that. Else n may be
- * gone. */
-bool coir_i_nest_ended(coir_i_nursery *n);
+/* The other end of takes: `count` children of n that counted as out have
+ * ended. True if they were the last and the opener has given up its own count:
+ * then n is the caller's to wake, and the opener touches it only after that.
+ * Else n may be gone. */
+bool coir_i_nest_ended(coir_i_nursery *n, unsigned count);
 
 /* From v's nest to w's, up to half of what waits there. How many. */
 unsigned coir_i_nest_steal(struct coir_i_worker *w, struct coir_i_worker *v);

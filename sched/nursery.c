@@ -193,10 +193,11 @@ static void wait_for_children(coir_i_nursery *n)
     coir_i_park();
 }
 
-void coir_i_nursery_child_ended(coir_i_nursery *n)
+bool coir_i_nursery_children_ended(coir_i_nursery *n, unsigned count)
 {
-    if (coir_i_nest_ended(n))
-        coir_i_wake((coir_i_ticket){n->scope.fiber, n->closer}, COIR_I_WOKEN);
+    return coir_i_nest_ended(n, count) &&
+           coir_i_wake((coir_i_ticket){n->scope.fiber, n->closer},
+                       COIR_I_WOKEN);
 }
 
 static void fail_body(coir_i_nursery *n, coir_i_fiber *f, int rc)

@@ -79,9 +79,9 @@ void coir_i_check_left_behind(coir_i_fiber *f, const coir_i_scope *scope,
 /* A child of n, or its body, has failed. */
 void coir_i_nursery_fail(coir_i_nursery *n, const coir_failure *failure);
 
-/* A child of n that counted as out has ended: the last one wakes the opener.
- * n may be gone then. */
-void coir_i_nursery_child_ended(coir_i_nursery *n);
+/* `count` children of n that counted as out have ended: the last ones wake the
+ * opener, and true comes back. n may be gone then. */
+bool coir_i_nursery_children_ended(coir_i_nursery *n, unsigned count);
 
 /* If n was cancelled by a failure, that whole failure. */
 void coir_i_nursery_cause(coir_i_nursery *n, coir_failure *cause);

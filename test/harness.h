@@ -38,8 +38,8 @@
  * the whole process and writes to a file: count, then assert once. Assert no
  * upper bound of a time. ck_assert may be called on a fiber or on any thread.
  * Divide big loop counts by the tool's slowness: test_scaled(). Tag a TCase
- * with "limits" if it lowers a limit to what is in use: Valgrind, which has its
- * own idea of limits, then leaves it out.
+ * with "limits" if it lowers a limit to what is in use, or asks for more memory
+ * than there can be: `make valgrind`, where that ends otherwise, leaves it out.
  *
  * Environment: CK_VERBOSITY, CK_RUN_CASE, CK_FORK=no (for a debugger: a failed
  * assertion then aborts), CK_TIMEOUT_MULTIPLIER, COIR_WORKERS,

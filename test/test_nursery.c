@@ -474,8 +474,11 @@ COIR_SUITE(nursery, TEST_WORKERS)
 
     TCase *arguments = test_case(suite, "arguments");
     tcase_add_test(arguments, copy_is_the_childs_own);
-    tcase_add_test(arguments, child_for_which_memory_lacks_is_refused);
     tcase_add_test(arguments, child_has_the_name_that_it_is_given);
     tcase_add_test(arguments, child_has_the_stack_that_it_is_given);
     tcase_add_test(arguments, child_has_an_identity_of_its_own);
+
+    TCase *memory = test_case(suite, "no memory");
+    tcase_set_tags(memory, "limits");
+    tcase_add_test(memory, child_for_which_memory_lacks_is_refused);
 }

@@ -114,7 +114,7 @@ static int write_slowly(void *arg)
 {
     int *ends = arg;
     for (int i = 0; i < 4; i++) {
-        ck_assert_int_eq(coir_write(ends[1], "abcd" + i, 1), 1);
+        ck_assert_int_eq(coir_write(ends[1], &"abcd"[i], 1), 1);
         let_others_park();
     }
     return 0;
