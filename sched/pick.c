@@ -25,12 +25,13 @@ static const coir_time POLL_AT_MOST = 20000;   /* ns */
 
 /* ---- looking around ---- */
 
-static void fire_due(coir_i_wheel *wheel, coir_time now)
+static void fire_due(coir_i_worker *w, coir_i_wheel *wheel, coir_time now)
 {
     coir_i_ticket due[DUE];
     unsigned count;
     do {
         count = coir_i_wheel_advance(wheel, now, due, DUE);
+        coir_i_count_more(&w->counts.timers, count);
         for (unsigned i = 0; i < count; i++)
             coir_i_scope_due(due[i], now);
     } while (count == DUE);
@@ -48,8 +49,7 @@ coir_time coir_i_fire_timers(coir_i_worker *w)
         if (!now)
             now = coir_i_now();
         if (next <= now) {
-            coir_i_count_up(&w->counts.timers);
-            fire_due(wheel, now);
+            fire_due(w, wheel, now);
             next = load_relaxed(&wheel->next);
         }
         if (next < first)

@@ -104,9 +104,14 @@ static inline coir_i_worker *coir_i_worker_here(void)
 uint64_t coir_i_fibers_alive(void);
 void coir_i_fibers_sample(void);
 
+static inline void coir_i_count_more(coir_i_count *count, unsigned more)
+{
+    store_relaxed(count, load_relaxed(count) + more);
+}
+
 static inline void coir_i_count_up(coir_i_count *count)
 {
-    store_relaxed(count, load_relaxed(count) + 1);
+    coir_i_count_more(count, 1);
 }
 
 /* ---- what to run next: sched/pick.c, sched/ready.c ---- */
