@@ -254,7 +254,8 @@ uninstall: ## what install put there
 	rm -rf $(DESTDIR)$(INCLUDEDIR)/coir
 	rm -f $(DESTDIR)$(INCLUDEDIR)/coir.h \
 	  $(DESTDIR)$(LIBDIR)/pkgconfig/coir.pc $(DESTDIR)$(LIBDIR)/libcoir.a \
-	  $(DESTDIR)$(LIBDIR)/libcoir.so $(DESTDIR)$(LIBDIR)/libcoir.so.* \
+	  $(DESTDIR)$(LIBDIR)/libcoir.so $(DESTDIR)$(LIBDIR)/$(notdir $(SO)) \
+	  $(DESTDIR)$(LIBDIR)/libcoir.so.$(VERSION) \
 	  $(patsubst man/%,$(DESTDIR)$(MANDIR)/man7/%,$(filter %.7,$(MAN))) \
 	  $(patsubst man/%,$(DESTDIR)$(MANDIR)/man3/%,$(filter %.3,$(MAN)))
 	for page in $(filter %.3,$(MAN)); do \

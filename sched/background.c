@@ -11,12 +11,12 @@
  * Locks      front.lock.
  * Fails      -EPERM: no runtime; -ECANCELED: it is about to end; -ENOMEM.
  * Tests      test/test_task.c */
+#include "fiber/report.h"
 #include "sched/module.h"
 #include "sched/runtime.h"
 #include "sched/task.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 typedef struct pending {
@@ -60,9 +60,16 @@ void coir_i_background_failed(const coir_failure *failure)
 {
     int none = 0;
     cas_relaxed(&first_failure, &none, failure->code);
-    fprintf(stderr, "coir: background fiber %llu '%s' failed: %d %s\n",
-            (unsigned long long)failure->id, failure->name, failure->code,
-            failure->message);
+    coir_i_report report = {0};
+    coir_i_report_text(&report, "coir: background fiber ");
+    coir_i_report_number(&report, failure->id);
+    coir_i_report_text(&report, " '");
+    coir_i_report_text(&report, failure->name);
+    coir_i_report_text(&report, "' failed: -");
+    coir_i_report_number(&report, (uint64_t) - (int64_t)failure->code);
+    coir_i_report_text(&report, " ");
+    coir_i_report_text(&report, failure->message);
+    coir_i_report_send(&report);
 }
 
 bool coir_i_runtime_has_starts(void)

@@ -102,9 +102,19 @@ void coir_scope_reschedule(coir_scope *scope, coir_time at)
 
 bool coir_scope_cancelled(const coir_scope *scope)
 {
+    coir_i_scope *s = coir_i_scope_of(scope);
     /* @observe scope.state: as the walk up. */
-    return load_acquire(&coir_i_scope_of(scope)->state) &
-           COIR_I_SCOPE_CANCELLED;
+    uint32_t state = load_acquire(&s->state);
+    coir_time at = load_relaxed(&s->deadline);
+    if ((state & (COIR_I_SCOPE_CANCELLED | COIR_I_SCOPE_CLOSED)) ||
+        at == COIR_NEVER || !coir_i_runs() || at > coir_i_now())
+        return state & COIR_I_SCOPE_CANCELLED;
+    /* Its fiber computes and has not seen it yet: so that it stays true. */
+    coir_failure cause = {.code = -ETIMEDOUT};
+    coir_i_scope_hold(s);
+    coir_i_scope_cancel(s, &cause);
+    coir_i_scope_release(s);
+    return true;
 }
 
 bool coir_scope_expired(const coir_scope *scope)

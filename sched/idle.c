@@ -201,6 +201,7 @@ static bool find(coir_i_worker *w, coir_time now)
 /* After the sleep was announced: every source of work, ours and everyone's. */
 static bool any_work(coir_i_worker *w)
 {
+    w->wants_stack = false;
     /* @dekker idle.sleep: after the announcement. */
     fence_seq_cst();
     if (load_relaxed(&coir_i_runtime.stopping) || !coir_i_global_empty() ||
@@ -212,9 +213,13 @@ static bool any_work(coir_i_worker *w)
         if (coir_i_ring_length(&v->ring))
             return true;
         /* Its lock orders this against a start. Without a stack no child can
-         * be begun here; whoever ends one takes the next. */
-        if (coir_i_nest_any(&v->nest) && coir_i_fibers_at_hand(w))
-            return true;
+         * be begun here; whoever ends one takes the next, and who sits in the
+         * poller tries again from time to time. */
+        if (coir_i_nest_more_than(&v->nest, 0)) {
+            if (coir_i_fibers_at_hand(w))
+                return true;
+            w->wants_stack = true;
+        }
     }
     return false;
 }
@@ -274,8 +279,9 @@ static bool more_work(coir_i_worker *w)
     for (unsigned i = 0; i < coir_i_runtime.count; i++) {
         coir_i_worker *v = &coir_i_runtime.workers[i];
         unsigned mine = v == w;
+        /* Its lock orders this against a start. */
         if (coir_i_ring_length(&v->ring) > mine ||
-            coir_i_nest_waiting(&v->nest) > mine)
+            coir_i_nest_more_than(&v->nest, mine))
             return true;
     }
     return false;

@@ -329,10 +329,10 @@ unsigned coir_i_nest_steal(coir_i_worker *w, coir_i_worker *v)
     return loot.count;
 }
 
-bool coir_i_nest_any(coir_i_nest *nest)
+bool coir_i_nest_more_than(coir_i_nest *nest, unsigned few)
 {
     coir_i_spin_lock(&nest->lock);
-    bool any = coir_i_nest_waiting(nest) > 0;
+    bool more = coir_i_nest_waiting(nest) > few;
     coir_i_spin_unlock(&nest->lock);
-    return any;
+    return more;
 }

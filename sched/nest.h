@@ -114,8 +114,8 @@ bool coir_i_nest_ended(coir_i_nursery *n, unsigned count);
 /* From v's nest to w's, up to half of what waits there. How many. */
 unsigned coir_i_nest_steal(struct coir_i_worker *w, struct coir_i_worker *v);
 
-/* Is a child waiting? Under the lock, which orders the answer against a start:
- * for a worker that goes to sleep. */
-bool coir_i_nest_any(coir_i_nest *nest);
+/* Do more than so many wait? Under the lock, which orders the answer against a
+ * start: for a worker that goes to sleep, or ceases to watch. */
+bool coir_i_nest_more_than(coir_i_nest *nest, unsigned few);
 
 #endif

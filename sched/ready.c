@@ -130,7 +130,7 @@ bool coir_i_inbox_take(coir_i_worker *w)
     return w->pinned != NULL;
 }
 
-void coir_i_ready(coir_i_fiber *f, bool soon)
+static void make_ready(coir_i_fiber *f, bool soon)
 {
     coir_i_worker *w = coir_i_worker_here();
     uint32_t home = load_relaxed(&f->home); /* relaxed: it waits, or is us */
@@ -158,6 +158,19 @@ void coir_i_ready(coir_i_fiber *f, bool soon)
     put_last(w, f);
     if (!w->gathering)
         announce();
+}
+
+void coir_i_ready(coir_i_fiber *f, bool soon)
+{
+    if (coir_i_likely(coir_i_worker_here() != NULL)) {
+        make_ready(f, soon);
+        return;
+    }
+    /* relaxed: f is queued after it, and the runtime ends after f has run. */
+    fetch_add_relaxed(&coir_i_runtime.strangers, 1);
+    make_ready(f, soon);
+    /* @publish runtime.strangers: our last access to the workers. */
+    fetch_sub_release(&coir_i_runtime.strangers, 1);
 }
 
 void coir_i_commit_ready(coir_i_thread *here, coir_i_fiber *left)

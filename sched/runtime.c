@@ -26,6 +26,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +77,8 @@ void coir_i_outside_begin(void)
 
 void coir_i_outside_end(void)
 {
-    fetch_sub_relaxed(&coir_i_runtime.outside, 1);
+    /* @publish runtime.outside: the fiber that we have woken. */
+    fetch_sub_release(&coir_i_runtime.outside, 1);
     /* @dekker runtime.outside: before it is read whether all sleep. */
     fence_seq_cst();
     coir_i_seat_tell();
@@ -90,6 +92,7 @@ void coir_i_forked(void)
     coir_i_clock_stop();
     store_relaxed(&coir_i_runtime.runs, false);
     store_relaxed(&taken, false);
+    store_relaxed(&coir_i_runtime.strangers, 0);
     coir_i_fibers_forked();
     coir_i_chunks_forked();
     coir_i_background_forked();
@@ -326,7 +329,11 @@ static int run(const coir_config *config, struct first *first)
     /* @publish runtime.runs: the runtime is set up. */
     store_release(&coir_i_runtime.runs, true);
     rc = run_all(first);
-    store_relaxed(&coir_i_runtime.runs, false);
+    /* @dekker runtime.strangers: no more of them; then, who is still there.
+     * @observe runtime.strangers: those who were have gone. */
+    store_seq_cst(&coir_i_runtime.runs, false);
+    while (load_seq_cst(&coir_i_runtime.strangers))
+        sched_yield(); /* for a few instructions of theirs */
     stop_modules(NULL);
     drop_workers();
     coir_i_overflow_stop();

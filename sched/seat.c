@@ -44,6 +44,8 @@ static coir_i_poller futex_poller = {futex_poll, futex_kick};
 
 /* ---- the seat ---- */
 
+static const coir_time RETRY = 10000000; /* ns, for a stack that was refused */
+
 static struct {
     _Atomic(coir_i_poller *) poller;
     _Atomic(uint32_t) taken; /* by worker taken - 1 */
@@ -138,21 +140,37 @@ void coir_i_seat_tell(void)
         coir_i_seat_wake();
 }
 
+static bool is_anything_queued(void)
+{
+    for (unsigned i = 0; i < coir_i_runtime.count; i++)
+        if (load_relaxed(&coir_i_runtime.workers[i].inbox))
+            return true;
+    return !coir_i_global_empty() || coir_i_runtime_has_starts();
+}
+
+static bool is_outside(void)
+{
+    /* @observe runtime.outside: who was woken by those who have come back. */
+    return load_acquire(&coir_i_runtime.outside) != 0;
+}
+
 /* Sleep on the virtual clock; or jump, if nothing else can happen. */
 static void sleep_virtually(coir_i_worker *w, coir_i_poller *poller)
 {
     /* @dekker runtime.outside: after our sleep was announced. */
     fence_seq_cst();
+    coir_time look = w->wants_stack ? coir_i_sys_now() + RETRY : COIR_NEVER;
     if (!all_sleep() || load_relaxed(&coir_i_runtime.outside)) {
-        poller->wait(poller, COIR_NEVER);
+        poller->wait(poller, look);
         return;
     }
+    /* The last question last: whoever was woken meanwhile does not sleep. */
     if (poller->wait(poller, 0) || load_relaxed(&w->token) ||
-        !coir_i_global_empty() || load_relaxed(&coir_i_runtime.outside))
+        is_anything_queued() || is_outside() || !all_sleep())
         return;
     coir_time first = first_timer();
     if (first == COIR_NEVER)
-        poller->wait(poller, COIR_NEVER);
+        poller->wait(poller, look);
     else
         coir_i_clock_jump(first);
 }
@@ -168,7 +186,9 @@ void coir_i_seat_sleep(coir_i_worker *w)
     coir_time until = first_timer();
     if (until != COIR_NEVER)
         store_relaxed(&seat.until, until); /* later ones need no wake */
-    coir_time trim = coir_i_fibers_trim_at();
+    coir_time look = coir_i_fibers_trim_at();
+    if (w->wants_stack)
+        look = coir_i_sys_now() + RETRY;
     w->gathering = true;
     /* @dekker idle.poller: after in_poller was stored. */
     if (!load_seq_cst(&w->token)) {
@@ -176,7 +196,7 @@ void coir_i_seat_sleep(coir_i_worker *w)
         if (coir_i_clock_is_virtual())
             sleep_virtually(w, poller);
         else
-            poller->wait(poller, until < trim ? until : trim);
+            poller->wait(poller, until < look ? until : look);
     }
     w->gathering = false;
     store_relaxed(&seat.until, COIR_NEVER);

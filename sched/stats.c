@@ -3,7 +3,6 @@
  * Each number is its worker's own; added up while they run they may be a
  * little old, and a little out of step with each other.
  * Tests      test/test_stats.c */
-#include "sched/module.h"
 #include "sched/worker.h"
 
 #include <string.h>
@@ -28,12 +27,8 @@ void coir_i_fibers_sample(void)
         ;
 }
 
-void coir_stats_get(coir_stats *stats)
+static void add_up(coir_stats *stats)
 {
-    memset(stats, 0, sizeof *stats);
-    coir_i_fibers_stats(stats);
-    if (!coir_i_runs())
-        return;
     coir_i_fibers_sample();
     for (unsigned i = 0; i < coir_i_runtime.count; i++) {
         struct coir_i_counts *counts = &coir_i_runtime.workers[i].counts;
@@ -49,4 +44,16 @@ void coir_stats_get(coir_stats *stats)
     }
     stats->fibers = coir_i_fibers_alive();
     stats->fibers_peak = load_relaxed(&coir_i_runtime.peak);
+}
+
+void coir_stats_get(coir_stats *stats)
+{
+    memset(stats, 0, sizeof *stats);
+    coir_i_fibers_stats(stats);
+    /* @dekker runtime.strangers: first counted, then whether it runs. */
+    fetch_add_seq_cst(&coir_i_runtime.strangers, 1);
+    if (load_seq_cst(&coir_i_runtime.runs))
+        add_up(stats);
+    /* @publish runtime.strangers: our last access to the workers. */
+    fetch_sub_release(&coir_i_runtime.strangers, 1);
 }

@@ -17,6 +17,7 @@
  * Tests      test/test_task.c, test/stress_park.c */
 #include "sched/task.h"
 
+#include "sched/module.h"
 #include "sched/worker.h"
 
 #include <errno.h>
@@ -229,6 +230,8 @@ int coir_join(coir_task *handle, int *result)
 void coir_task_cancel(coir_task *handle)
 {
     coir_i_task *task = coir_i_task_in(handle);
+    if (!coir_i_runs()) /* its fiber is of the parent process, or long gone */
+        return;
     uint32_t state = lock(task);
     coir_i_scope *scope = (state & PHASE) == RUNNING ? task->scope : NULL;
     if ((state & PHASE) == WAITING)
@@ -244,38 +247,48 @@ void coir_task_cancel(coir_task *handle)
     }
 }
 
-/* False: it has ended already, and fn is to be called at once. */
-static bool add_callback(coir_i_task *task, coir_i_callback callback,
-                         coir_i_more_callbacks **spare)
+enum added { ADDED, ENDED, NO_ROOM };
+
+/* The handle has room for one; for more than that *spare is used. */
+static enum added add_callback(coir_i_task *task, coir_i_callback callback,
+                               coir_i_more_callbacks **spare)
 {
+    enum added added = ADDED;
     uint32_t state = lock(task);
-    bool running = (state & PHASE) != DONE;
-    if (running && !task->callback.fn && !task->more) {
+    if ((state & PHASE) == DONE) {
+        added = ENDED;
+    } else if (!task->callback.fn && !task->more) {
         task->callback = callback;
-    } else if (running) {
+    } else if (*spare) {
         (*spare)->callback = callback;
         (*spare)->next = NULL;
         *task->more_end = *spare;
         task->more_end = &(*spare)->next;
         *spare = NULL;
+    } else {
+        added = NO_ROOM;
     }
     unlock(task, state);
-    return running;
+    return added;
 }
 
 void coir_task_on_done(coir_task *handle, void (*fn)(coir_task *, void *),
                        void *data)
 {
     coir_i_task *task = coir_i_task_in(handle);
-    if (!is_done(task)) {
-        coir_i_more_callbacks *spare = malloc(sizeof *spare);
+    coir_i_callback callback = {fn, data};
+    coir_i_more_callbacks *spare = NULL;
+    enum added added = is_done(task) ? ENDED : NO_ROOM;
+    if (added != ENDED)
+        added = add_callback(task, callback, &spare);
+    if (added == NO_ROOM) {
+        spare = malloc(sizeof *spare);
         coir_i_rule(spare != NULL, "no memory for coir_task_on_done");
-        bool added = add_callback(task, (coir_i_callback){fn, data}, &spare);
+        added = add_callback(task, callback, &spare);
         free(spare);
-        if (added)
-            return;
     }
-    fn(handle, data);
+    if (added == ENDED)
+        fn(handle, data);
 }
 
 /* ---- what can be asked ---- */

@@ -76,7 +76,8 @@ static int open_set(struct set *set, coir_task *const *tasks, size_t count)
 static void close_set(struct set *set)
 {
     for (size_t i = 0; i < set->count; i++)
-        coir_i_task_unwatch(&set->entries[i].watch);
+        if (set->entries[i].watch.task) /* else it was handed out */
+            coir_i_task_unwatch(&set->entries[i].watch);
     free(set->entries);
     set->entries = NULL;
     set->count = 0;
@@ -153,6 +154,7 @@ int coir_completions_next(coir_completions *c, coir_task **task)
     /* Until the end of the task has let go of it. */
     coir_i_task_unwatch(&e->watch);
     *task = (coir_task *)e->watch.task;
+    e->watch.task = NULL; /* it has ended: its keeper may free it now */
     return 0;
 }
 

@@ -59,6 +59,7 @@ struct coir_i_worker {
     unsigned chunked;
     coir_i_taken birth;      /* the child that a fresh fiber begins with */
     const coir_task *ending; /* the task whose on_done calls run */
+    bool wants_stack;        /* it sleeps though a child waits: for memory */
     uint32_t seed;           /* where to begin to steal */
     unsigned stole;          /* children, the last time */
     coir_time stole_at;
@@ -85,10 +86,11 @@ struct coir_i_runtime {
     coir_i_worker *workers; /* const while it runs */
     unsigned count;         /* const while it runs */
     _Atomic(bool) runs;
-    _Atomic(bool) stopping;    /* the first fiber and all others have ended */
-    _Atomic(bool) starved;     /* a stack was refused: see sched/fibers.c */
-    _Atomic(uint64_t) peak;    /* fibers at a time, as sampled */
-    _Atomic(uint32_t) outside; /* calls that will wake a fiber from outside */
+    _Atomic(bool) stopping;      /* the first fiber and all others have ended */
+    _Atomic(bool) starved;       /* a stack was refused: see sched/fibers.c */
+    _Atomic(uint64_t) peak;      /* fibers at a time, as sampled */
+    _Atomic(uint32_t) strangers; /* threads that are no workers, in here */
+    _Atomic(uint32_t) outside;   /* calls that will wake a fiber from outside */
 };
 extern struct coir_i_runtime coir_i_runtime
     __attribute__((visibility("hidden")));

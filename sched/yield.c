@@ -31,7 +31,8 @@ int coir_checkpoint(void)
     coir_i_fiber *f = w->thread.running;
     if (coir_i_unlikely(coir_i_time_to_look(w))) {
         coir_i_look_around(w);
-        coir_i_give_way(COIR_I_CHILD);
+        if (!coir_i_scope_check(f))
+            coir_i_give_way(COIR_I_CHILD);
     }
     return coir_i_scope_check(f) ? -ECANCELED : 0;
 }

@@ -12,6 +12,7 @@
 
 #include "test/harness.h"
 #include "test/must.h"
+#include "test/story.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -195,6 +196,84 @@ START_TEST(parked_fibers_are_woken_by_the_end_of_tasks)
 }
 END_TEST
 
+/* ---- Failures, which wake who waits for them in two ways at once ---- */
+
+enum { GROUPS = 4, SIBLINGS = 4 };
+
+static int fail_in_a_minute(void *arg)
+{
+    (void)arg;
+    int rc = coir_sleep(MINUTES(1));
+    return rc < 0 ? rc : -EIO;
+}
+
+static int sleep_for_ever(void *arg)
+{
+    (void)arg;
+    return coir_sleep(COIR_NEVER);
+}
+
+/* Between the failure and the end of the task. */
+static void take_long(coir_task *task, void *data)
+{
+    (void)task, (void)data;
+    for (int i = 0; i < 20000; i++)
+        __asm__ volatile("");
+}
+
+static int wait_for_failure(coir_task *task, uint64_t how)
+{
+    coir_task *all[] = {task}, *ended = NULL;
+    coir_completions c;
+    int result = 0;
+    if (how == 0)
+        return coir_join(task, &result) == 0 ? result : -EDOM;
+    if (how == 1)
+        return coir_wait(all, 1, COIR_FIRST_FAILED) == 1 ? -EIO : -EDOM;
+    int rc = coir_completions_open(&c, all, 1);
+    if (rc == 0)
+        rc = coir_completions_next(&c, &ended);
+    coir_completions_close(&c);
+    return rc == 0 && ended == task ? coir_task_result(task) : -EDOM;
+}
+
+/* On the virtual clock the child fails when all wait. So the wait for it had
+ * begun and gets the failure, though the same failure cancels it. */
+static int wait_for_failures(void *arg)
+{
+    uint64_t state = *(const uint64_t *)arg;
+    while (stress_goes_on(&stress)) {
+        coir_task task;
+        coir_nursery nursery;
+        coir_nursery_open(&nursery);
+        for (int i = 0; i < SIBLINGS; i++)
+            must_not(coir_go(&nursery, sleep_for_ever, NULL) != 0);
+        must_not(coir_spawn(&nursery, &task, fail_in_a_minute, NULL) != 0);
+        coir_task_on_done(&task, take_long, NULL);
+        uint64_t how = test_random_below(&state, 3);
+        must_not(wait_for_failure(&task, how) != -EIO);
+        must_not(coir_yield() != -ECANCELED);
+        must_not(coir_nursery_close(&nursery) != -EIO);
+    }
+    return 0;
+}
+
+static int wait_in_groups(void *arg)
+{
+    return coir_each(wait_for_failures, arg, GROUPS, sizeof(uint64_t), 0);
+}
+
+START_TEST(parked_fibers_get_the_failure_that_cancels_them)
+{
+    uint64_t seeds[GROUPS];
+    for (int i = 0; i < GROUPS; i++)
+        seeds[i] = test_seed((uint64_t)i + 30);
+    stress = stress_clock_start();
+    ck_assert_int_eq(run_story(0, wait_in_groups, seeds), 0);
+    assert_nothing_happened();
+}
+END_TEST
+
 /* ---- Threads that cancel ---- */
 
 enum { SLEEPERS = 4 };
@@ -278,5 +357,6 @@ COIR_SUITE(park, TEST_STRESS | TEST_WORKERS)
 {
     TCase *woken = test_case(suite, "woken");
     tcase_add_test(woken, parked_fibers_are_woken_by_the_end_of_tasks);
+    tcase_add_test(woken, parked_fibers_get_the_failure_that_cancels_them);
     tcase_add_test(woken, parked_fibers_are_woken_by_threads_that_cancel);
 }

@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <sys/resource.h>
 
-enum { SLEEPERS = 10000, DEEP = 20000 };
+enum { SLEEPERS = 10000, DEEP = 8000, FRAME = 50000 };
 
 static _Atomic int ran, refused;
 
@@ -59,9 +59,11 @@ START_TEST(children_without_a_stack_wait_for_one_or_are_refused)
 }
 END_TEST
 
-/* A nursery in a nursery in a nursery: how deep it went comes back. */
+/* A nursery in a nursery in a nursery, so large that few fit on a stack. */
 static int descend(void *arg)
 {
+    volatile char frame[FRAME];
+    frame[0] = frame[FRAME - 1] = 0;
     int left = *(const int *)arg - 1;
     if (left == 0)
         return 0;

@@ -1,4 +1,5 @@
 /* test/test_yield.c -- coir_yield, coir_checkpoint, coir_pin */
+#include <coir/fiber.h>
 #include <coir/nursery.h>
 #include <coir/run.h>
 #include <coir/scope.h>
@@ -203,6 +204,50 @@ START_TEST(call_that_succeeds_at_once_uses_up_the_share_too)
 }
 END_TEST
 
+/* ---- errno ---- */
+
+/* Compilers keep where errno is over a call that changes the thread. */
+__attribute__((noinline)) static void set_errno(int value)
+{
+    __asm__ volatile("");
+    errno = value;
+}
+
+__attribute__((noinline)) static int get_errno(void)
+{
+    __asm__ volatile("");
+    return errno;
+}
+
+enum { KEEPERS = 16, KEPT = 100 };
+
+static int keep_errno(void *arg)
+{
+    int *changed = arg;
+    int rc = 0;
+    for (int i = 0; i < KEPT && rc == 0; i++) {
+        int mine = 1000 + (int)coir_id() % 1000 + i;
+        set_errno(mine);
+        rc = i % 10 == 0 ? coir_sleep(COIR_US(1)) : coir_yield();
+        *changed += get_errno() != mine;
+    }
+    return rc;
+}
+
+static int keep_errnos(void *arg)
+{
+    return coir_each(keep_errno, arg, KEEPERS, sizeof(int), 0);
+}
+
+START_TEST(yield_and_sleep_keep_errno)
+{
+    int changed[KEEPERS] = {0};
+    ck_assert_int_eq(coir_run(keep_errnos, changed), 0);
+    for (int i = 0; i < KEEPERS; i++)
+        ck_assert_int_eq(changed[i], 0);
+}
+END_TEST
+
 /* ---- Pins ---- */
 
 enum { PINNED = 8, MOVES = 200 };
@@ -319,6 +364,7 @@ COIR_SUITE(yield, TEST_WORKERS)
     tcase_add_test(turns, yield_lets_a_new_child_begin);
     tcase_add_test(turns, yield_alone_succeeds);
     tcase_add_test(turns, yield_in_a_cancelled_scope_is_cancelled);
+    tcase_add_test(turns, yield_and_sleep_keep_errno);
 
     TCase *checkpoint = test_case(suite, "checkpoint");
     tcase_add_test(checkpoint, checkpoint_yields_when_the_share_is_used_up);

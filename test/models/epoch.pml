@@ -10,9 +10,10 @@
  *
  * Proves     no fiber stays parked for ever under a cancelled scope, whenever
  *            the cancel comes; whoever was told that it is cancelled is told so
- *            by every later wait, its opener too; shielded waits and the waits that may not be
- *            cancelled (a nursery's close) are left alone; the locks do not
- *            deadlock; a nursery ends after its children.
+ *            by every later wait, and its opener after its close; shielded
+ *            waits and those that may not be cancelled (a nursery's close) are
+ *            left alone; the locks do not deadlock; a nursery ends after its
+ *            children.
  * Bounds     Root's nursery in the cancelled scope; a child A in it; A's
  *            nursery with two children that list themselves and A at the same
  *            time, or ONLY one. The second waits in a shield first. One cancel,
@@ -67,6 +68,7 @@ bool in_tree[FIBERS];   /* is it really in the list? */
 bool root_lock, a_lock;
 byte living;            /* A's children */
 bool over[FIBERS];
+bool cut_short;         /* one of A's children was told */
 
 inline lock(l)
 {
@@ -235,6 +237,7 @@ proctype Child(byte f; bool shielded)
     knows = !shielded && why != WOKEN;
     wait(f, e, is, why);
     assert(why != WOKEN || (f == 1 && !knows));
+    cut_short = cut_short || why != WOKEN;
     unlist(f);
     atomic { over[f] = true; living-- };
     /* The last one wakes the opener, if it waits. */
@@ -292,6 +295,10 @@ active proctype Opener()
     assert(living == 0 && (over[1] || ONLY == 2) && (over[2] || ONLY == 1));
     assert(!in_tree[1] && !in_tree[2]);
     steady[A] = false;
+    e = epoch;
+    check(A, e, is);
+    assert(is || !cut_short);
+    atomic { e = 0; is = false };
     unlist(A);
     over[A] = true
 }

@@ -15,8 +15,9 @@
  *            first child keeps its worker until the last has run, so that the
  *            other worker must come. With PENDING the last comes from a thread
  *            that is no worker: it is counted as out, and whoever looks around
- *            starts it, be it in the opener's name while that parks. The opener may run a child on its own
- *            stack or on a fresh one, and moves to the worker that woke it.
+ *            starts it, be it the opener itself while it parks. The opener may
+ *            run a child on its own stack or on a fresh one, and moves to the
+ *            worker that woke it.
  * Not here   memory orders; chunks (a thief takes half, or all, at once); the
  *            times for which a worker spins, watches and leaves a lone child;
  *            the two halves of parking (park.pml).
@@ -33,6 +34,7 @@
  * mutation -DRECHECK_FIRST -DBUSY : stuck
  * mutation -DLOOK_BEFORE_LINK -DBUSY : stuck
  * mutation -DPENDING -DAS_OPENER : assertion
+ * mutation -DCOUNT_LATE : stuck
  * mutation -DDEC_BEFORE_ARM : stuck
  * mutation -DTICKET_LATE : stuck */
 #ifndef CHILDREN
@@ -212,10 +214,10 @@ inline run_child(w, own, c)
     ran[c] = true
 }
 
-/* A child that `out` counts has ended on worker w. */
-inline ended(w)
+/* `many` children that `out` counts have ended on worker w. */
+inline ended(w, many)
 {
-    atomic { touch; assert(out > 0); out--; c2 = out };
+    atomic { touch; assert(out >= many); out = out - many; c2 = out };
     if
     :: c2 == 0 ->
         atomic {
@@ -237,7 +239,7 @@ inline take_starts(w, own)
     if
     :: atomic { pending -> pending = false } ->
         start(w, own, LAST);
-        ended(w)        /* it waits now, or runs, and is counted there */
+        ended(w, 1)     /* it waits now, or runs, and is counted there */
     :: else
     fi
 }
@@ -437,18 +439,48 @@ inline find_work(w, v)
     wakes = false
 }
 
+/* A fiber with a warm stack takes child after child; those that have ended are
+ * counted together when it leaves the nursery. */
+inline run_children(w)
+{
+    do
+    :: c != NOBODY ->
+        run_child(w, false, c);
+        owed++;
+        c = NOBODY;
+        if
+        :: break                /* a fiber is ready, or nothing is */
+        :: count[w] != 0 ->
+            lock(w);
+            if
+            :: loot[w] != 0 -> atomic { first_of(loot[w], c); count[w]-- }
+            :: loot[w] == 0 && count[w] != 0 -> take(w, true, c)
+            :: else
+            fi;
+            unlock(w)
+        fi
+    :: else -> break
+    od;
+#ifndef COUNT_LATE
+    if
+    :: owed != 0 -> ended(w, owed)
+    :: else
+    fi;
+    owed = 0;
+#endif
+    c = 0
+}
+
 proctype Worker(byte w)
 {
-    byte c, h, c1, c2, got, n, other = 1 - w;
+    byte c, h, c1, c2, got, n, owed, other = 1 - w;
     bool found, stole, wakes;
     do
     :: gone -> break
     :: busy[w] -> !busy[w]
     :: !gone && !busy[w] && fresh[w] != 0 ->
         atomic { c = fresh[w] - 1; fresh[w] = 0 };
-        run_child(w, false, c);
-        ended(w);
-        c = 0
+        run_children(w)
     :: !gone && !busy[w] && fresh[w] == 0 && ready[w] ->
         atomic { ready[w] = false; opener_on = w; busy[w] = true }
     :: !gone && !busy[w] && fresh[w] == 0 && count[w] != 0 ->
@@ -460,13 +492,7 @@ proctype Worker(byte w)
         :: else
         fi;
         unlock(w);
-        if
-        :: c != NOBODY ->
-            run_child(w, false, c);
-            ended(w)
-        :: else
-        fi;
-        c = 0
+        run_children(w)
     :: !gone && !busy[w] && fresh[w] == 0 && !ready[w] && count[w] == 0 ->
 #ifdef PENDING
         take_starts(w, false);
