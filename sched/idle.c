@@ -257,6 +257,8 @@ static void sleep_until_woken(coir_i_worker *w)
             w->polled_at = coir_i_ticks();
         } else {
             coir_i_seat_tell(); /* the virtual clock may go on now */
+            if (coir_i_unlikely(w->wants_stack))
+                coir_i_seat_wake(); /* who sits there tries again for us */
             /* @observe idle.token: what we are woken for. */
             while (!load_acquire(&w->token))
                 coir_i_futex_wait(&w->token, 0, COIR_NEVER);

@@ -300,6 +300,41 @@ START_TEST(completions_of_many_tasks_come_once_each)
 }
 END_TEST
 
+static int return_at_once(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+/* The handle is given to another use as soon as its task was handed out. */
+static int use_again(void *arg)
+{
+    coir_nursery nursery;
+    coir_completions completions;
+    coir_task tasks[2], *all[2] = {&tasks[0], &tasks[1]}, *task;
+    (void)arg;
+    coir_nursery_open(&nursery);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(coir_spawn(&nursery, &tasks[i], return_at_once, NULL),
+                         0);
+    ck_assert_int_eq(coir_completions_open(&completions, all, 2), 0);
+    ck_assert_int_eq(coir_completions_next(&completions, &task), 0);
+    memset(task, 0xff, sizeof *task);
+    coir_completions_close(&completions);
+    const unsigned char *byte = (const unsigned char *)task;
+    int changed = 0;
+    for (size_t i = 0; i < sizeof *task; i++)
+        changed += byte[i] != 0xff;
+    ck_assert_int_eq(changed, 0);
+    return coir_nursery_close(&nursery);
+}
+
+START_TEST(completions_leave_alone_what_they_have_handed_out)
+{
+    ck_assert_int_eq(coir_run(use_again, NULL), 0);
+}
+END_TEST
+
 COIR_SUITE(completions, TEST_WORKERS)
 {
     TCase *order = test_case(suite, "order");
@@ -312,6 +347,8 @@ COIR_SUITE(completions, TEST_WORKERS)
     tcase_add_test(cancelled, completions_lose_nothing_by_a_cancelled_call);
     tcase_add_test(cancelled, completions_may_be_closed_before_the_tasks_end);
     tcase_add_test(cancelled, completions_open_and_close_though_cancelled);
+    tcase_add_test(cancelled,
+                   completions_leave_alone_what_they_have_handed_out);
 
     TCase *shared = test_case(suite, "shared");
     tcase_add_test(shared, completions_share_tasks_with_every_other_wait);

@@ -4,9 +4,11 @@
 #include "test/harness.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 enum { MANY = 200, DEEP = 100000, ENOUGH = MANY / 4 * (DEEP >> 10) };
 
@@ -111,6 +113,54 @@ START_TEST(fibers_are_refused_without_memory_and_had_again_with_it)
 }
 END_TEST
 
+static int return_3(void *arg)
+{
+    (void)arg;
+    return 3;
+}
+
+static _Atomic bool is_refused;
+
+static void *give_memory(void *arg)
+{
+    struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
+    while (!is_refused)
+        usleep(1000);
+    usleep(50000); /* most likely all sleep by then */
+    return setrlimit(RLIMIT_AS, &none) == 0 ? NULL : arg;
+}
+
+/* The child is accepted; that there is no stack for it comes out when its
+ * opener waits. */
+static int join_without_memory(void *arg)
+{
+    struct rlimit little = {1 << 20, RLIM_INFINITY};
+    coir_nursery nursery;
+    coir_task task;
+    int result = 0;
+    coir_nursery_open(&nursery);
+    if (pthread_create(arg, NULL, give_memory, arg) != 0)
+        return -EAGAIN;
+    setrlimit(RLIMIT_AS, &little);
+    is_refused = true;
+    int rc = coir_spawn(&nursery, &task, return_3, NULL);
+    rc = rc < 0 ? rc : coir_join(&task, &result);
+    int closed = coir_nursery_close_with(&nursery, rc);
+    return closed < 0 ? closed : result;
+}
+
+START_TEST(fibers_begin_when_there_is_memory_again)
+{
+    /* So large that the next one is in no slab yet. */
+    coir_config config = {.workers = 1, .stack_size = 1 << 30};
+    pthread_t giver;
+    void *failed;
+    ck_assert_int_eq(coir_run_with(&config, join_without_memory, &giver), 3);
+    pthread_join(giver, &failed);
+    ck_assert_ptr_null(failed);
+}
+END_TEST
+
 COIR_SUITE(fibers, TEST_ONCE)
 {
     if (test_scaled(1000) < 1000) /* a sanitizer's memory is not ours */
@@ -121,4 +171,5 @@ COIR_SUITE(fibers, TEST_ONCE)
     TCase *memory = test_case(suite, "no memory");
     tcase_add_test(memory,
                    fibers_are_refused_without_memory_and_had_again_with_it);
+    tcase_add_test(memory, fibers_begin_when_there_is_memory_again);
 }

@@ -86,6 +86,24 @@ START_TEST(deadline_in_the_past_cancels_the_first_call)
 }
 END_TEST
 
+/* It never calls what could find out, but asks its scope. */
+static int compute_and_ask(void *arg)
+{
+    coir_scope scope;
+    (void)arg;
+    coir_timeout_open(&scope, COIR_MS(10));
+    while (!coir_scope_cancelled(&scope))
+        ;
+    ck_assert_int_eq(coir_yield(), -ECANCELED);
+    return coir_scope_close(&scope, -ECANCELED) == -ETIMEDOUT ? 0 : -EIO;
+}
+
+START_TEST(deadline_is_seen_by_a_fiber_that_computes_and_asks)
+{
+    ck_assert_int_eq(coir_run(compute_and_ask, NULL), 0);
+}
+END_TEST
+
 static int finish_in_time(void *arg)
 {
     (void)arg;
@@ -397,6 +415,7 @@ COIR_SUITE(scope_deadline, TEST_WORKERS)
     tcase_add_test(passes, timeout_cancels_when_its_length_has_passed);
     tcase_add_test(passes, deadline_cancels_at_its_time);
     tcase_add_test(passes, deadline_in_the_past_cancels_the_first_call);
+    tcase_add_test(passes, deadline_is_seen_by_a_fiber_that_computes_and_asks);
     tcase_add_test(passes, timeout_that_is_closed_in_time_does_nothing);
     tcase_add_test(passes, timeout_passes_other_results_through_however_late);
     tcase_add_test(passes,
