@@ -4,9 +4,9 @@
  *            of its own or on its closing opener's stack; after it, on the
  *            warm stack, the next one that waits.
  *
- * The end of a life, in this order: its local values; its task, so that nobody
- * cancels it any more; its scope; its failure to the nursery; its place in the
- * tree; and last the nursery's count, after which that may be gone.
+ * The end of a life, in this order: its local values; its failure to the
+ * nursery; its task, so that nobody cancels it any more; its scope; its place
+ * in the tree; and last the nursery's count, after which that may be gone.
  *
  * Edges      none of its own.
  * Fails      never; a body that leaves scopes, nurseries or pins behind stops
@@ -82,13 +82,15 @@ void coir_i_child_run(const coir_i_child *c, coir_i_nursery *n)
     if (coir_i_unlikely(life.locals != NULL))
         coir_i_locals_end(&life);
     coir_i_check_left_behind(f, task ? &own : &n->scope, n, pins);
+    if (coir_i_unlikely(rc < 0 && rc != -ECANCELED)) {
+        if (task) /* whoever joins it is not to be cancelled by its end */
+            coir_i_task_ending(task);
+        report_failure(n, &life, rc, task != NULL);
+    }
     if (task) {
         coir_i_task_end(task, rc, coir_i_life_message(&life, rc));
         coir_i_scope_pop(&own, f);
     }
-    /* After the task: whoever joins it is not to be cancelled by its end. */
-    if (coir_i_unlikely(rc < 0 && rc != -ECANCELED))
-        report_failure(n, &life, rc, task != NULL);
     if (coir_i_unlikely(start != NULL))
         free(start);
     f->life = life.outer;

@@ -27,6 +27,7 @@
 enum {
     WAITING,
     RUNNING,
+    ENDING, /* its result is certain; its on_done calls may run */
     DONE,
     PHASE = 3,
     LOCK = 4,
@@ -111,10 +112,22 @@ void coir_i_task_begin(coir_i_task *task, coir_i_scope *own)
     }
 }
 
+void coir_i_task_ending(coir_i_task *task)
+{
+    lock(task);
+    unlock(task, ENDING);
+}
+
+bool coir_i_task_is_ending(coir_i_task *task)
+{
+    /* @observe task.state: by whom the caller was cancelled, if it was. */
+    return (load_acquire(&task->state) & PHASE) == ENDING;
+}
+
 /* The next call of on_done; false: there was none, and the lock is held. */
 static bool next_callback(coir_i_task *task, coir_i_callback *callback)
 {
-    uint32_t state = lock(task);
+    lock(task);
     coir_i_more_callbacks *more = task->more;
     *callback = task->callback;
     task->callback.fn = NULL;
@@ -126,7 +139,7 @@ static bool next_callback(coir_i_task *task, coir_i_callback *callback)
     }
     if (!callback->fn)
         return false;
-    unlock(task, state);
+    unlock(task, ENDING);
     return true;
 }
 
@@ -204,24 +217,33 @@ static void wait_until_let_go(const coir_i_task *task)
     }
 }
 
+static int wait_for_end(coir_i_task *task)
+{
+    enum coir_i_wait_kind kind = COIR_I_CANCELLABLE;
+    struct joiner joiner = {.watch.fired = wake_joiner};
+    for (;; kind = COIR_I_UNCANCELLABLE) {
+        joiner.ticket = coir_i_arm(COIR_NEVER, kind);
+        if (!coir_i_task_watch(task, &joiner.watch))
+            coir_i_wake(joiner.ticket, COIR_I_WOKEN);
+        if (coir_i_park() != COIR_I_CANCELLED)
+            break;
+        coir_i_task_unwatch(&joiner.watch);
+        /* In this order: it goes from ending to done. */
+        if (!coir_i_task_is_ending(task) && !is_done(task))
+            return -ECANCELED;
+    }
+    wait_until_let_go(task);
+    return 0;
+}
+
 int coir_join(coir_task *handle, int *result)
 {
     coir_i_task *task = coir_i_task_in(handle);
     int rc = coir_i_enter();
     if (rc < 0)
         return rc;
-    if (!is_done(task)) {
-        struct joiner joiner = {.watch.fired = wake_joiner};
-        joiner.ticket = coir_i_arm(COIR_NEVER, COIR_I_CANCELLABLE);
-        if (!coir_i_task_watch(task, &joiner.watch))
-            coir_i_wake(joiner.ticket, COIR_I_WOKEN);
-        if (coir_i_park() == COIR_I_CANCELLED) {
-            coir_i_task_unwatch(&joiner.watch);
-            if (!is_done(task))
-                return -ECANCELED;
-        }
-        wait_until_let_go(task);
-    }
+    if (!is_done(task) && (rc = wait_for_end(task)) < 0)
+        return rc;
     if (result)
         *result = task->result;
     return 0;

@@ -1,6 +1,6 @@
 /* sched/task.h -- what a handle on a fiber is made of
  *
- *     WAITING --begin--> RUNNING --end--> DONE
+ *     WAITING --begin--> RUNNING --ending, end--> ENDING --end--> DONE
  *
  * The word `state` is the phase, a lock bit and whether the task is to be
  * cancelled. Everything but the result is under the lock; the store that makes
@@ -59,6 +59,10 @@ void coir_i_task_refuse(coir_i_task *task, int why);
 /* From the fiber: its life begins in its own scope; has ended. After that
  * nobody new finds the scope, and it can be closed. */
 void coir_i_task_begin(coir_i_task *task, coir_i_scope *own);
+/* From here on it ends: what that does may cancel who waits for it, and who had
+ * begun to wait goes on waiting for the end. */
+void coir_i_task_ending(coir_i_task *task);
+bool coir_i_task_is_ending(coir_i_task *task);
 void coir_i_task_end(coir_i_task *task, int result, const char *message);
 
 /* Link watch to a task, unless that is done: then false. */

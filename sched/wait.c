@@ -99,21 +99,36 @@ static entry *take_ended(struct set *set, coir_i_ticket *ticket)
     return e;
 }
 
+/* Does one of them end just now? Then that may be what cancels us. */
+static bool is_any_ending(const struct set *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        coir_i_task *task = set->entries[i].watch.task;
+        if (task && coir_i_task_is_ending(task))
+            return true;
+    }
+    return false;
+}
+
 /* The next that has ended; NULL: why not in *rc. */
 static entry *next_ended(struct set *set, int *rc)
 {
+    enum coir_i_wait_kind kind = COIR_I_CANCELLABLE;
     for (;;) {
         entry *e = take_ended(set, NULL);
         if (e || *rc < 0)
             return e;
-        coir_i_ticket ticket = coir_i_arm(COIR_NEVER, COIR_I_CANCELLABLE);
+        coir_i_ticket ticket = coir_i_arm(COIR_NEVER, kind);
         e = take_ended(set, &ticket);
         if (e)
             coir_i_wake(ticket, COIR_I_WOKEN);
-        if (coir_i_park() == COIR_I_CANCELLED)
-            *rc = -ECANCELED;
+        bool cancelled = coir_i_park() == COIR_I_CANCELLED;
         if (e)
             return e;
+        if (cancelled && is_any_ending(set))
+            kind = COIR_I_UNCANCELLABLE;
+        else if (cancelled)
+            *rc = -ECANCELED; /* unless one has ended meanwhile */
     }
 }
 

@@ -139,7 +139,7 @@ static int join_without_memory(void *arg)
     coir_task task;
     int result = 0;
     coir_nursery_open(&nursery);
-    if (pthread_create(arg, NULL, give_memory, arg) != 0)
+    if (pthread_create(arg, NULL, give_memory, &is_refused) != 0)
         return -EAGAIN;
     setrlimit(RLIMIT_AS, &little);
     is_refused = true;
