@@ -124,8 +124,16 @@ int coir_i_nursery_refuses(coir_i_nursery *n)
     uint64_t epoch = load_seq_cst(&coir_i_epoch);
     if (coir_i_likely(load_relaxed(&n->checked) == epoch))
         return 0;
-    if (coir_i_scope_cancelled_by(&n->scope, &until))
+    coir_i_fiber *f = coir_i_self();
+    if (f && f->scope == &n->scope) {
+        /* It remembers, for the nurseries that it opens inside: to walk from
+         * each of them to the root would be quadratic in their depth. */
+        if (coir_i_scope_check(f))
+            return -ECANCELED;
+        epoch = load_relaxed(&f->checked);
+    } else if (coir_i_scope_cancelled_by(&n->scope, &until)) {
         return -ECANCELED;
+    }
     store_relaxed(&n->checked, epoch);
     return 0;
 }
