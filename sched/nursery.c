@@ -117,13 +117,11 @@ coir_scope *coir_nursery_scope(coir_nursery *nursery)
     return (coir_scope *)nursery;
 }
 
-int coir_i_nursery_refuses(coir_i_nursery *n)
+int coir_i_nursery_refuses_slow(coir_i_nursery *n)
 {
     coir_time until;
     /* @dekker park.cancel: the walk comes after it. */
     uint64_t epoch = load_seq_cst(&coir_i_epoch);
-    if (coir_i_likely(load_relaxed(&n->checked) == epoch))
-        return 0;
     coir_i_fiber *f = coir_i_self();
     if (f && f->scope == &n->scope) {
         /* It remembers, for the nurseries that it opens inside: to walk from

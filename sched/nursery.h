@@ -87,6 +87,14 @@ bool coir_i_nursery_children_ended(coir_i_nursery *n, unsigned count);
 void coir_i_nursery_cause(coir_i_nursery *n, coir_failure *cause);
 
 /* Why n cannot take children: -ECANCELED; or 0. */
-int coir_i_nursery_refuses(coir_i_nursery *n);
+int coir_i_nursery_refuses_slow(coir_i_nursery *n)
+    __attribute__((cold, noinline));
+static inline int coir_i_nursery_refuses(coir_i_nursery *n)
+{
+    /* relaxed: as in coir_i_scope_check. */
+    if (coir_i_likely(load_relaxed(&n->checked) == load_relaxed(&coir_i_epoch)))
+        return 0;
+    return coir_i_nursery_refuses_slow(n);
+}
 
 #endif

@@ -18,7 +18,8 @@
 enum { SAMPLE = 64 }; /* starts from one look at how many live to the next */
 
 /* 0; or why no child can be started in n from here. */
-static int refusal(coir_i_nursery *n, coir_i_worker *w)
+static inline __attribute__((always_inline)) int refusal(coir_i_nursery *n,
+                                                         coir_i_worker *w)
 {
     if (coir_i_unlikely(!w || !w->thread.running->life))
         return -EPERM;
@@ -32,7 +33,8 @@ static int refusal(coir_i_nursery *n, coir_i_worker *w)
     return 0;
 }
 
-static int start(coir_i_nursery *n, coir_i_worker *w, const coir_i_child *c)
+static inline __attribute__((always_inline)) int
+start(coir_i_nursery *n, coir_i_worker *w, const coir_i_child *c)
 {
     int rc = coir_i_nest_start(n, c, w->thread.running == n->scope.fiber);
     if (coir_i_unlikely(rc < 0))

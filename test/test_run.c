@@ -7,8 +7,10 @@
 #include <coir/time.h>
 
 #include "test/harness.h"
+#include "test/refuse.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -321,9 +323,48 @@ START_TEST(run_refuses_a_seed_until_there_is_a_seeded_mode)
 }
 END_TEST
 
+START_TEST(run_ignores_an_environment_that_is_no_number)
+{
+    const char *const texts[] = {"", "many", "-1", "8x", "0"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        setenv("COIR_WORKERS", texts[i], 1);
+        setenv("COIR_STACK_SIZE", texts[i], 1);
+        ck_assert_int_eq(run_number(4), 4);
+    }
+}
+END_TEST
+
+START_TEST(run_refuses_more_workers_than_it_can_have)
+{
+    int number = 4;
+    ck_assert_int_lt(run_workers(UINT_MAX, return_number, &number), 0);
+    setenv("COIR_WORKERS", "99999999999999999999", 1);
+    ck_assert_int_lt(run_number(4), 0);
+    setenv("COIR_WORKERS", "2", 1);
+    ck_assert_int_eq(run_number(4), 4);
+}
+END_TEST
+
+START_TEST(run_without_threads_fails_unless_it_needs_none)
+{
+    int number = 4;
+    refuse_call(SYS_clone3, 0, EAGAIN);
+    ck_assert_int_eq(run_workers(3, return_number, &number), -EAGAIN);
+    ck_assert_int_eq(run_workers(1, return_number, &number), 4);
+    ck_assert_int_eq(run_workers(3, return_number, &number), -EAGAIN);
+}
+END_TEST
+
 /* ---- fork(2) ---- */
 
-enum { CHILD_GOOD, CHILD_CALLED, CHILD_STARTED, CHILD_BACKGROUND, CHILD_RAN };
+enum {
+    CHILD_GOOD,
+    CHILD_CALLED,
+    CHILD_STARTED,
+    CHILD_BACKGROUND,
+    CHILD_SCOPED,
+    CHILD_RAN
+};
 
 static int be_the_child(coir_nursery *nursery)
 {
@@ -337,6 +378,9 @@ static int be_the_child(coir_nursery *nursery)
         return CHILD_STARTED;
     if (coir_background(NULL, return_number, &number) != -EPERM)
         return CHILD_BACKGROUND;
+    if (coir_shielded(return_number, &number) != -EPERM ||
+        coir_timeout(COIR_NEVER, return_number, &number) != -EPERM)
+        return CHILD_SCOPED;
     if (coir_run(sleep_a_moment, &number) != 6)
         return CHILD_RAN;
     return call_that_differs(-EPERM) ? CHILD_CALLED : CHILD_GOOD;
@@ -391,6 +435,9 @@ COIR_SUITE(run, TEST_WORKERS)
     tcase_add_test(config,
                    run_without_memory_for_a_stack_fails_and_leaves_nothing);
     tcase_add_test(config, run_refuses_a_seed_until_there_is_a_seeded_mode);
+    tcase_add_test(config, run_ignores_an_environment_that_is_no_number);
+    tcase_add_test(config, run_refuses_more_workers_than_it_can_have);
+    tcase_add_test(config, run_without_threads_fails_unless_it_needs_none);
 
     TCase *forked = test_case(suite, "forked");
     tcase_add_test(forked, run_does_not_go_on_in_the_child_of_a_fork);
