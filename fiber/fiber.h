@@ -69,7 +69,11 @@ struct coir_i_fiber {
     _Atomic(int64_t) linked; /* when which wheel looks at it */
     coir_i_link timer;
     _Atomic(int64_t) until; /* of this wait alone */
-    int64_t scope_until;    /* the nearest deadline of the scopes around it */
+
+    /* Its neighbors among the listed children of its nursery, under the tree
+     * lock of the opener (sched/tree.h): here and not on the stack, since a
+     * neighbor's stack is most often in no cache. */
+    coir_i_fiber *tree_next, *tree_prev;
 
     uint32_t index;         /* const: coir_i_fiber_at(index) */
     _Atomic(uint32_t) home; /* pinned: its worker, from 1; 0: any */
@@ -89,12 +93,14 @@ struct coir_i_stack {
     void *asan_fake;   /* its fake stack while it does not run */
     void *tsan;        /* const: what it is to TSan */
 
+    int64_t scope_until; /* the fiber, or who looks at it: the nearest deadline
+                            of the scopes around it */
+
     /* The tree by which cancelling finds who waits: sched/tree.h. */
     _Atomic(uint32_t) tree_lock;
-    _Atomic(bool) listed;           /* is it in the tree? edge tree.in_tree */
-    struct coir_i_nursery *runs_in; /* whose child it leads the life of */
-    coir_i_fiber *tree_next, **tree_prev; /* under the lock of the opener */
-    struct coir_i_nursery *openings;      /* its own, with children listed */
+    _Atomic(bool) listed;            /* is it in the tree? edge tree.in_tree */
+    struct coir_i_nursery *runs_in;  /* whose child it leads the life of */
+    struct coir_i_nursery *openings; /* its own, with children listed */
 };
 
 struct coir_i_life {

@@ -105,12 +105,12 @@ static void settle(coir_i_fiber *f, coir_i_nursery *n)
     f->stack->runs_in = n;
     f->stack->openings = NULL;
     store_relaxed(&f->stack->listed, false);
-    f->scope_until = n->scope.outer_until;
+    f->stack->scope_until = n->scope.outer_until;
     /* What the opener knew holds while the epoch is the same. */
     store_relaxed(&f->checked, n->known ? n->scope.opened : 0);
-    store_relaxed(&f->deadline, f->scope_until);
-    if (coir_i_unlikely(f->scope_until != COIR_NEVER))
-        coir_i_scope_watch(f, f->scope_until);
+    store_relaxed(&f->deadline, f->stack->scope_until);
+    if (coir_i_unlikely(f->stack->scope_until != COIR_NEVER))
+        coir_i_scope_watch(f, f->stack->scope_until);
 }
 
 /* What a fiber with a stack of the usual size may go on with when a child has

@@ -55,8 +55,8 @@ coir_i_ticket coir_i_arm(coir_time until, enum coir_i_wait_kind kind)
     if (coir_i_unlikely(!f->stack->listed))
         coir_i_tree_list(f);
     coir_time deadline = until;
-    if (kind == COIR_I_CANCELLABLE && f->scope_until < until)
-        deadline = f->scope_until;
+    if (kind == COIR_I_CANCELLABLE && f->stack->scope_until < until)
+        deadline = f->stack->scope_until;
     /* relaxed: the exchange comes between these and whoever reads W. */
     store_relaxed(&f->until, until);
     store_relaxed(&f->deadline, deadline);
@@ -121,10 +121,10 @@ unsigned coir_i_park(void)
      * old deadline for its own. */
     store_release(&f->word,
                   coir_i_word(coir_i_word_seq(word) + 1, 0, COIR_I_RUN));
-    if (coir_i_likely(f->scope_until == COIR_NEVER))
+    if (coir_i_likely(f->stack->scope_until == COIR_NEVER))
         store_relaxed(&f->deadline, COIR_NEVER);
     else /* the wheel may have let go of our node during the wait */
-        coir_i_scope_watch(f, f->scope_until);
+        coir_i_scope_watch(f, f->stack->scope_until);
     return coir_i_word_reason(word);
 }
 

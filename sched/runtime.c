@@ -257,7 +257,7 @@ static int run_first(void *arg)
     f->stack->runs_in = NULL;
     f->stack->openings = NULL;
     store_relaxed(&f->stack->listed, false);
-    f->scope_until = COIR_NEVER;
+    f->stack->scope_until = COIR_NEVER;
     store_relaxed(&f->checked, 0);
 
     coir_nursery_open(&coir_i_background);

@@ -7,7 +7,7 @@
  * Invariants
  *   S1  f->scope is the innermost open scope of f or of the life it leads;
  *       parents lead to the root.
- *   S2  f->scope_until <= every deadline up to the nearest shield, if
+ *   S2  f->stack->scope_until <= every deadline up to the nearest shield, if
  *       f->checked is the epoch; f->deadline is the same while f runs.
  *   S3  a scope that is cancelled stays so; its cause never changes.
  *
@@ -87,7 +87,7 @@ static void expire(coir_i_scope *s)
 
 void coir_i_scope_watch(coir_i_fiber *f, coir_time until)
 {
-    f->scope_until = until;
+    f->stack->scope_until = until;
     if (until == COIR_NEVER) {
         store_relaxed(&f->deadline, until);
         return;
@@ -134,7 +134,7 @@ void coir_i_scope_visit(coir_i_fiber *f)
         cancelled = false;
         until = COIR_NEVER;
     } else if (!cancelled) {
-        f->scope_until = until;
+        f->stack->scope_until = until;
         store_relaxed(&f->checked, epoch);
     }
     coir_time deadline = load_relaxed(&f->until);
@@ -273,7 +273,7 @@ __attribute__((cold, noinline)) void coir_i_scope_pop_slow(coir_i_scope *s,
     /* What holds inside may not hold outside; and what was known of the
      * deadlines outside is old if anything has changed since. */
     store_relaxed(&f->checked, 0);
-    if (f->scope_until != s->outer_until)
+    if (f->stack->scope_until != s->outer_until)
         coir_i_scope_watch(f, s->outer_until);
 }
 

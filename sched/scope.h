@@ -82,12 +82,12 @@ static inline void coir_i_scope_push(coir_i_scope *s, coir_i_fiber *f,
     s->parent = f->scope;
     s->fiber = f;
     store_relaxed(&s->deadline, deadline);
-    s->outer_until = f->scope_until;
+    s->outer_until = f->stack->scope_until;
     s->opened = load_relaxed(&coir_i_epoch);
     store_relaxed(&s->state, state);
     store_relaxed(&s->busy, 0);
     f->scope = s;
-    if (coir_i_unlikely(deadline < f->scope_until))
+    if (coir_i_unlikely(deadline < f->stack->scope_until))
         coir_i_scope_watch(f, deadline);
 }
 

@@ -45,10 +45,10 @@ static void list_one(coir_i_fiber *f)
             list_nursery(n, opener);
             store_relaxed(&n->in_tree, true);
         }
-        f->stack->tree_next = n->listed;
-        f->stack->tree_prev = &n->listed;
+        f->tree_next = n->listed;
+        f->tree_prev = NULL;
         if (n->listed)
-            n->listed->stack->tree_prev = &f->stack->tree_next;
+            n->listed->tree_prev = f;
         n->listed = f;
         /* @publish tree.in_tree: all above f is listed, and so is f. */
         store_release(&f->stack->listed, true);
@@ -80,11 +80,12 @@ void coir_i_tree_unlist(coir_i_fiber *f)
 {
     if (!load_relaxed(&f->stack->listed) || !f->stack->runs_in)
         return;
-    coir_i_fiber *opener = f->stack->runs_in->scope.fiber;
+    coir_i_nursery *n = f->stack->runs_in;
+    coir_i_fiber *opener = n->scope.fiber;
     coir_i_mutex_lock(lock_of(opener));
-    *f->stack->tree_prev = f->stack->tree_next;
-    if (f->stack->tree_next)
-        f->stack->tree_next->stack->tree_prev = f->stack->tree_prev;
+    *(f->tree_prev ? &f->tree_prev->tree_next : &n->listed) = f->tree_next;
+    if (f->tree_next)
+        f->tree_next->tree_prev = f->tree_prev;
     coir_i_mutex_unlock(lock_of(opener));
 }
 
@@ -136,7 +137,7 @@ void coir_i_tree_visit(coir_i_scope *s)
             break;
         /* beside, or else up: the lock of the opener is still ours */
         coir_i_nursery *n = at->stack->runs_in;
-        next = at->stack->tree_next;
+        next = at->tree_next;
         coir_i_mutex_unlock(lock_of(at));
         at = n->scope.fiber;
         if (!next)
