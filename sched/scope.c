@@ -228,8 +228,7 @@ void coir_i_scope_cancel(coir_i_scope *s, const coir_failure *cause)
         bits |= COIR_I_SCOPE_EXPIRED;
     /* @publish scope.state: the cause. */
     fetch_or_acq_rel(&s->state, bits);
-    /* @dekker park.cancel: as in coir_i_scope_changed, which comes too late for
-     * those who hear of it now. */
+    /* @dekker park.cancel: s was changed before; who waits is visited after. */
     fetch_add_seq_cst(&coir_i_epoch, 1);
     /* @publish scope.state: the epoch is raised. */
     fetch_or_acq_rel(&s->state, COIR_I_SCOPE_TOLD);
