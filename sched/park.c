@@ -101,6 +101,7 @@ unsigned coir_i_park(void)
 {
     coir_i_worker *w = coir_i_worker_here();
     coir_i_fiber *f = w->thread.running;
+    int error_number = *w->thread.error_number;
     /* @dekker park.cancel: we are ARMED; either this sees the epoch, or
      * whoever changed it sees us. */
     if (coir_i_unlikely(load_seq_cst(&coir_i_epoch) !=
@@ -125,6 +126,7 @@ unsigned coir_i_park(void)
         store_relaxed(&f->deadline, COIR_NEVER);
     else /* the wheel may have let go of our node during the wait */
         coir_i_scope_watch(f, f->stack->scope_until);
+    *coir_i_here()->error_number = error_number;
     return coir_i_word_reason(word);
 }
 

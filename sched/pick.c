@@ -224,9 +224,12 @@ bool coir_i_give_way(enum coir_i_children children)
 {
     coir_i_worker *w = coir_i_worker_here();
     coir_i_taken child;
+    /* What is looked at on the way makes system calls, too. */
+    int error_number = *w->thread.error_number;
     coir_i_fiber *f = coir_i_pick(w, children, &child);
-    if (!f && !child.of)
-        return false;
-    switch_to(w, target(w, f, &child), coir_i_commit_ready);
-    return true;
+    bool any = f || child.of;
+    if (any)
+        switch_to(w, target(w, f, &child), coir_i_commit_ready);
+    *coir_i_here()->error_number = error_number;
+    return any;
 }

@@ -30,9 +30,11 @@ int coir_checkpoint(void)
         return -EPERM;
     coir_i_fiber *f = w->thread.running;
     if (coir_i_unlikely(coir_i_time_to_look(w))) {
+        int error_number = *w->thread.error_number;
         coir_i_look_around(w);
         if (!coir_i_scope_check(f))
             coir_i_give_way(COIR_I_CHILD);
+        *coir_i_here()->error_number = error_number;
     }
     return coir_i_scope_check(f) ? -ECANCELED : 0;
 }
