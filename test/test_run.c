@@ -401,9 +401,19 @@ static int fork_in_fiber(void *arg)
     return coir_nursery_close_with(&nursery, rc);
 }
 
+/* The locks of ASan's own allocator may be held by another thread at a fork, and
+ * then stay so in the child. */
+#ifdef __SANITIZE_ADDRESS__
+enum { CAN_FORK = false };
+#else
+enum { CAN_FORK = true };
+#endif
+
 START_TEST(run_does_not_go_on_in_the_child_of_a_fork)
 {
     int status = -1;
+    if (!CAN_FORK)
+        return;
     ck_assert_int_eq(coir_run(fork_in_fiber, &status), 0);
     ck_assert(WIFEXITED(status));
     ck_assert_int_eq(WEXITSTATUS(status), CHILD_GOOD);
