@@ -401,8 +401,8 @@ static int fork_in_fiber(void *arg)
     return coir_nursery_close_with(&nursery, rc);
 }
 
-/* The locks of ASan's own allocator may be held by another thread at a fork, and
- * then stay so in the child. */
+/* The locks of ASan's own allocator may be held by another thread at a fork,
+ * and then stay so in the child. */
 #ifdef __SANITIZE_ADDRESS__
 enum { CAN_FORK = false };
 #else
