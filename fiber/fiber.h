@@ -93,6 +93,12 @@ struct coir_i_stack {
     void *asan_fake;   /* its fake stack while it does not run */
     void *tsan;        /* const: what it is to TSan */
 
+    /* The fiber, before it waits; who looks at it while it does (sched/park.h):
+     * what it waits for, and since when. */
+    const struct coir_i_wait *wait;
+    const void *waits_on;
+    int64_t waits_since;
+
     int64_t scope_until; /* the fiber, or who looks at it: the nearest deadline
                             of the scopes around it */
 

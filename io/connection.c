@@ -201,13 +201,19 @@ static int ready_now(int fd, int events)
     return ready & events;
 }
 
+static const coir_i_wait polls = {
+    .what = "events on descriptor",
+    .flags = COIR_I_WAIT_OUTSIDE | COIR_I_WAIT_NUMBER,
+};
+
 /* Listed first, look then: an event that comes after the look finds us. */
 static int list_and_look(coir_i_descriptor *slot, int fd, int events,
                          coir_i_queued *me)
 {
     me->events |= events & COIR_READABLE ? COIR_I_CAN_READ : 0U;
     me->events |= events & COIR_WRITABLE ? COIR_I_CAN_WRITE : 0U;
-    me->ticket = coir_i_arm(COIR_NEVER, COIR_I_CANCELLABLE);
+    me->ticket = coir_i_arm(COIR_NEVER, COIR_I_CANCELLABLE, &polls,
+                            coir_i_wait_number(fd));
     int rc = coir_i_slot_watch(slot, me);
     return rc < 0 ? rc : ready_now(fd, events);
 }

@@ -125,11 +125,14 @@ static void withdraw(coir_i_descriptor *slot, unsigned list,
 
 /* ---- Turns. */
 
+static const coir_i_wait waits_for_turn = {.what = "its turn at a descriptor"};
+
 /* Wait until the turn is given to us. */
 static int wait_for_turn(coir_i_descriptor *slot, enum coir_i_side side)
 {
     coir_i_queued node = {.prev = NULL};
-    node.ticket = coir_i_arm(COIR_NEVER, COIR_I_CANCELLABLE);
+    node.ticket =
+        coir_i_arm(COIR_NEVER, COIR_I_CANCELLABLE, &waits_for_turn, slot);
 
     coir_i_spin_lock(&slot->lock);
     int rc = enlist(slot, side, &node);

@@ -67,6 +67,13 @@ static bool is_granted(coir_i_descriptor *slot)
     return (load_relaxed(&slot->state) & granted) == granted;
 }
 
+static const coir_i_wait waits_for[] = {
+    {.what = "input on descriptor",
+     .flags = COIR_I_WAIT_OUTSIDE | COIR_I_WAIT_NUMBER},
+    {.what = "output on descriptor",
+     .flags = COIR_I_WAIT_OUTSIDE | COIR_I_WAIT_NUMBER},
+};
+
 int coir_i_call_wait(coir_i_call *call)
 {
     coir_i_descriptor *slot = call->slot;
@@ -78,7 +85,9 @@ int coir_i_call_wait(coir_i_call *call)
             return rc;
     }
 
-    coir_i_ticket ticket = coir_i_arm(COIR_NEVER, COIR_I_CANCELLABLE);
+    coir_i_ticket ticket =
+        coir_i_arm(COIR_NEVER, COIR_I_CANCELLABLE, &waits_for[call->side],
+                   coir_i_wait_number(call->fd));
     uint64_t mine = coir_i_ticket_pack(ticket) << COIR_I_SHIFT | COIR_I_TICKET;
     uint64_t dry = COIR_I_DRY;
     /* @publish descriptor.side: the fiber is armed. */

@@ -7,17 +7,14 @@
  * allowed. A place has an idle worker in it or none yet; then the job's own
  * fiber has one born. Who finds no place free waits in line, and places are
  * handed to those in line before anybody else gets one.
- *
  * Invariants
  *   Q1  places = busy + idle workers + free places without one.
  *   Q2  nobody is in line while a place is free.
  *   Q3  a worker goes to another job only if its last one came back DONE.
  *   Q4  while `callers` > 0 the pool is not freed.
  * Locks      pools.lock > pool.lock; nobody is woken under either.
- * Fails      a worker cannot be born: the job's result says why, the place is
- *            free again.
- * Tests      test/test_processes.c, test/stress_processes.c;
- *            bench/bench_pools.c */
+ * Fails      a worker cannot be born: the job says why, the place is free.
+ * Tests      test/test_processes.c, test/stress_processes.c */
 #include <coir/processes.h>
 
 #include "fiber/current.h"
@@ -55,8 +52,8 @@ struct coir_process_pool {
     unsigned callers;             /* of coir_process_pool_run */
     bool freeing;                 /* no new callers */
     bool ending;                  /* those that there are get -EPIPE */
-    coir_i_ticket freer;          /* whom the last caller wakes; or, without */
-    _Atomic(uint32_t) gone;       /* a fiber, who sleeps on this */
+    coir_i_ticket freer;    /* whom the last caller wakes, if a fiber frees */
+    _Atomic(uint32_t) gone; /* or who sleeps on this */
 };
 
 /* Every pool, so that no worker outlives the runtime. */
@@ -125,13 +122,17 @@ static void give_place(coir_process_pool *pool, coir_i_process *process)
     } while (!coir_i_wake(ticket, COIR_I_WOKEN));
 }
 
+static const coir_i_wait waits_for_place = {.what = "worker process"};
+static const coir_i_wait awaits_jobs = {.what = "jobs of a pool"};
+
 /* [parks] 0; -ECANCELED; -EPIPE: the pool ends. */
 static int await_place(coir_process_pool *pool, coir_i_process **ret_process)
 {
-    struct waiter me = {.ticket = coir_i_arm(COIR_NEVER, COIR_I_CANCELLABLE)};
+    struct waiter me = {.ticket = coir_i_arm(COIR_NEVER, COIR_I_CANCELLABLE,
+                                             &waits_for_place, pool)};
     coir_i_mutex_lock(&pool->lock);
-    bool ending = pool->ending,
-         taken = !ending && take_place(pool, &me.process);
+    bool ending = pool->ending;
+    bool taken = !ending && take_place(pool, &me.process);
     if (!ending && !taken)
         join_line(pool, &me);
     coir_i_mutex_unlock(&pool->lock);
@@ -390,7 +391,7 @@ static void await_callers(coir_process_pool *pool)
         end_callers(pool);
     }
     for (;;) {
-        coir_i_ticket ticket = coir_i_arm(COIR_NEVER, kind);
+        coir_i_ticket ticket = coir_i_arm(COIR_NEVER, kind, &awaits_jobs, pool);
         coir_i_mutex_lock(&pool->lock);
         bool none = pool->callers == 0;
         pool->freer = ticket;

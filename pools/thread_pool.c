@@ -364,6 +364,8 @@ static void submit_call(coir_i_thread_pool *pool, coir_i_call *call)
     send_help(pool, help);
 }
 
+static const coir_i_wait waits_for_call = {.what = "blocking call"};
+
 /* The caller was cancelled: drop the call, or wait until it is over. */
 static int withdraw_call(coir_i_thread_pool *pool, coir_i_call *call)
 {
@@ -379,7 +381,8 @@ static int withdraw_call(coir_i_thread_pool *pool, coir_i_call *call)
 
     /* relaxed: fn only asks whether, and may ask again. */
     store_relaxed(&call->cancelled, true);
-    coir_i_ticket ticket = coir_i_arm(COIR_NEVER, COIR_I_UNCANCELLABLE);
+    coir_i_ticket ticket =
+        coir_i_arm(COIR_NEVER, COIR_I_UNCANCELLABLE, &waits_for_call, call);
     coir_i_mutex_lock(&pool->lock);
     bool over = call->stage == OVER;
     if (!over)
@@ -399,7 +402,8 @@ int coir_i_thread_pool_run(coir_i_thread_pool *pool, coir_fn *fn, void *arg)
     coir_i_count_up(&coir_i_worker_here()->counts.blocking_calls);
     coir_i_call call = {.fn = fn, .arg = arg};
     coir_i_outside_begin();
-    call.ticket = coir_i_arm(COIR_NEVER, COIR_I_CANCELLABLE);
+    call.ticket =
+        coir_i_arm(COIR_NEVER, COIR_I_CANCELLABLE, &waits_for_call, &call);
     submit_call(pool, &call);
     if (coir_i_park() == COIR_I_WOKEN)
         return call.result;

@@ -8,6 +8,7 @@
 #include "sched/clock.h"
 
 _Atomic(coir_time) coir_i_clock_virtual;
+_Atomic(coir_time) coir_i_clock_coarse;
 
 /* Written by the first coir_run before it starts a thread. */
 static uint64_t ticks_per_ms;
@@ -33,12 +34,14 @@ void coir_i_clock_start(bool is_virtual)
     if (!ticks_per_ms)
         measure_ticks();
     store_relaxed(&coir_i_clock_virtual, is_virtual ? coir_i_sys_now() : 0);
+    coir_i_clock_note(coir_i_now());
 }
 
 void coir_i_clock_jump(coir_time at)
 {
     if (at > load_relaxed(&coir_i_clock_virtual))
         store_relaxed(&coir_i_clock_virtual, at);
+    coir_i_clock_note(load_relaxed(&coir_i_clock_virtual));
 }
 
 void coir_i_clock_stop(void)

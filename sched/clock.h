@@ -13,6 +13,11 @@
 
 extern _Atomic(coir_time) coir_i_clock_virtual; /* 0: the clock is real */
 
+/* The runtime's clock as it was some 10 ms ago at most: whoever looks at the
+ * clock anyway leaves here what it saw. For "since when?". */
+extern _Atomic(coir_time) coir_i_clock_coarse
+    __attribute__((visibility("hidden")));
+
 /* The runtime's clock. */
 static inline coir_time coir_i_now(void)
 {
@@ -24,6 +29,12 @@ static inline coir_time coir_i_now(void)
 static inline bool coir_i_clock_is_virtual(void)
 {
     return load_relaxed(&coir_i_clock_virtual) != 0;
+}
+
+/* The time was just asked for anyway. */
+static inline void coir_i_clock_note(coir_time now)
+{
+    store_relaxed(&coir_i_clock_coarse, now);
 }
 
 void coir_i_clock_start(bool is_virtual);

@@ -308,6 +308,8 @@ static void find_work(coir_i_worker *w)
             begin = coir_i_sys_now() - SPIN; /* look, then by ticks */
         }
         now = coir_i_sys_now();
+        if (!coir_i_clock_is_virtual())
+            coir_i_clock_note(now);
     }
     /* @dekker idle.sleep: then whether there is more than we take. */
     uint64_t before = fetch_add_seq_cst(&coir_i_idle_state, -COIR_I_WATCHER);

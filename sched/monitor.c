@@ -18,6 +18,7 @@
 #include "sched/monitor.h"
 
 #include "fiber/invariant.h"
+#include "sched/clock.h"
 #include "sched/runtime.h"
 #include "sched/seat.h"
 #include "sched/sys.h"
@@ -98,6 +99,7 @@ static void *watch(void *arg)
             sleep_while_all_sleep();
         coir_i_futex_wait(&monitor.stop, 0, coir_i_sys_now() + TICK);
         idle = all_sleep();
+        coir_i_clock_note(coir_i_now());
         if (is_help_wanted() && somebody_could_help())
             coir_i_wake_worker_slow();
     }

@@ -184,13 +184,16 @@ static void run_own(coir_i_nursery *n)
     }
 }
 
+static const coir_i_wait waits_for_children = {.what = "children"};
+
 static void wait_for_children(coir_i_nursery *n)
 {
     run_own(n);
     /* @observe nest.out: what the children that ended elsewhere did. */
     if (load_acquire(&n->waiting.out) == 1)
         return;
-    coir_i_ticket ticket = coir_i_arm(COIR_NEVER, COIR_I_UNCANCELLABLE);
+    coir_i_ticket ticket =
+        coir_i_arm(COIR_NEVER, COIR_I_UNCANCELLABLE, &waits_for_children, n);
     n->closer = ticket.seq;
     /* @publish nest.out: closer, to the last child.
      * @observe nest.out: if that was the last already. */

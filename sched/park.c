@@ -12,17 +12,23 @@
  *   P3  it has looked at the epoch after it was ARMED, and whoever cancels
  *       reads W after it has changed the epoch: one of the two sees the other.
  *   P4  it does not change its scopes or deadlines while LOOK is set.
+ *   P5  whoever claims it ARMED for coir_i_deliver sets LOOK with the claim and
+ *       clears it with deliver; whoever claims it PARKED makes it ready with
+ *       deliver. So it does not go on in between.
+ *   P6  while HELD is set it is PARKED, and nobody claims it.
  *
  * Edges
  *   park.cancel   dekker: arm and then the epoch; the epoch and then W
  *   park.context  publish: commit; observe: claim of PARKED
  *   park.reason   publish: claim; observe: resume
  *   park.resume   publish: resume; observe: the timer's read of W
- *   park.look     publish: look_end; observe: resume, another look
+ *   park.look     publish: look_end, deliver; observe: resume, another look
+ *   park.held     publish: release; observe: wake, claim
  * Tests      test/test_task.c, test/stress_park.c, test/models/park.pml,
  *            test/models/look.pml */
 #include "sched/park.h"
 
+#include "sched/clock.h"
 #include "sched/scope.h"
 #include "sched/tree.h"
 #include "sched/word.h"
@@ -48,7 +54,8 @@ int coir_i_enter(void)
     return coir_i_scope_check(f) ? -ECANCELED : 0;
 }
 
-coir_i_ticket coir_i_arm(coir_time until, enum coir_i_wait_kind kind)
+coir_i_ticket coir_i_arm(coir_time until, enum coir_i_wait_kind kind,
+                         const coir_i_wait *wait, const void *on)
 {
     coir_i_worker *w = coir_i_worker_here();
     coir_i_fiber *f = w->thread.running;
@@ -57,6 +64,11 @@ coir_i_ticket coir_i_arm(coir_time until, enum coir_i_wait_kind kind)
     coir_time deadline = until;
     if (kind == COIR_I_CANCELLABLE && f->stack->scope_until < until)
         deadline = f->stack->scope_until;
+    f->stack->wait = wait;
+    f->stack->waits_on = on;
+    f->stack->waits_since = load_relaxed(&coir_i_clock_coarse);
+    if (wait->flags & COIR_I_WAIT_OUTSIDE)
+        coir_i_count_up(&w->counts.outside_begun);
     /* relaxed: the exchange comes between these and whoever reads W. */
     store_relaxed(&f->until, until);
     store_relaxed(&f->deadline, deadline);
@@ -83,17 +95,22 @@ static void commit_parked(coir_i_thread *here, coir_i_fiber *f)
     coir_i_ready(f, false);
 }
 
+/* Somebody reads what only stays while LOOK or HELD is set: for a moment. */
+static void breathe(unsigned *spins)
+{
+    if (++*spins % 256)
+        coir_i_pause();
+    else
+        sched_yield(); /* it may have lost its CPU */
+}
+
 static uint64_t wait_for_looker(coir_i_fiber *f)
 {
     uint64_t word;
     unsigned spins = 0;
-    /* @observe park.look: the looker has read the scopes, and what it wrote. */
-    while ((word = load_acquire(&f->word)) & COIR_I_LOOK) {
-        if (++spins % 256)
-            coir_i_pause();
-        else
-            sched_yield(); /* it may have lost its CPU */
-    }
+    /* @observe park.look: the looker has read the scopes; what was given. */
+    while ((word = load_acquire(&f->word)) & COIR_I_LOOK)
+        breathe(&spins);
     return word;
 }
 
@@ -126,29 +143,64 @@ unsigned coir_i_park(void)
         store_relaxed(&f->deadline, COIR_NEVER);
     else /* the wheel may have let go of our node during the wait */
         coir_i_scope_watch(f, f->stack->scope_until);
-    *coir_i_here()->error_number = error_number;
+    w = coir_i_worker_here();
+    if (f->stack->wait->flags & COIR_I_WAIT_OUTSIDE)
+        coir_i_count_up(&w->counts.outside_ended);
+    *w->thread.error_number = error_number;
     return coir_i_word_reason(word);
 }
 
-bool coir_i_wake(coir_i_ticket ticket, unsigned reason)
+/* Claim the wait of the ticket, once nobody has one of the bits `busy` set. The
+ * word that it took; 0: it was lost. */
+static inline uint64_t claim(coir_i_ticket ticket, unsigned reason,
+                             uint64_t busy, uint64_t look_if_armed)
 {
     coir_i_fiber *f = ticket.fiber;
     uint64_t word = load_relaxed(&f->word);
+    unsigned spins = 0;
     for (;;) {
         unsigned phase = coir_i_word_phase(word);
         if (coir_i_word_seq(word) != ticket.seq ||
             (phase != COIR_I_ARMED && phase != COIR_I_PARKED))
-            return false;
-        uint64_t claimed = coir_i_word(ticket.seq, reason, COIR_I_NOTIF) |
-                           (word & COIR_I_LOOK);
-        /* @publish park.reason: what we did before.
-         * @observe park.context: its context, if it was PARKED. */
-        if (cas_acq_rel(&f->word, &word, claimed)) {
-            if (phase == COIR_I_PARKED)
-                coir_i_ready(f, true);
-            return true;
+            return 0;
+        uint64_t mine = phase == COIR_I_ARMED ? look_if_armed : 0;
+        if (coir_i_unlikely(word & (busy | mine))) {
+            breathe(&spins);
+            /* @observe park.held: it has read the stack. */
+            word = load_acquire(&f->word);
+            continue;
         }
+        uint64_t claimed = coir_i_word(ticket.seq, reason, COIR_I_NOTIF) |
+                           (word & COIR_I_LOOK) | mine;
+        /* @publish park.reason: what we did before.
+         * @observe park.context: its context, if it was PARKED.
+         * @observe park.held: whoever read its stack has done so. */
+        if (cas_acq_rel(&f->word, &word, claimed))
+            return word;
     }
+}
+
+bool coir_i_wake(coir_i_ticket ticket, unsigned reason)
+{
+    uint64_t word = claim(ticket, reason, COIR_I_HELD, 0);
+    if (coir_i_word_phase(word) == COIR_I_PARKED)
+        coir_i_ready(ticket.fiber, true);
+    return word != 0;
+}
+
+bool coir_i_claim(coir_i_ticket ticket, unsigned reason, bool *parked)
+{
+    uint64_t word = claim(ticket, reason, COIR_I_HELD, COIR_I_LOOK);
+    *parked = coir_i_word_phase(word) == COIR_I_PARKED;
+    return word != 0;
+}
+
+void coir_i_deliver(coir_i_fiber *f, bool parked)
+{
+    if (parked)
+        coir_i_ready(f, true);
+    else /* @publish park.look: what we gave it. */
+        fetch_and_release(&f->word, ~(uint64_t)COIR_I_LOOK);
 }
 
 bool coir_i_look(coir_i_fiber *f, coir_i_ticket *ticket)
@@ -160,11 +212,8 @@ bool coir_i_look(coir_i_fiber *f, coir_i_ticket *ticket)
         unsigned phase = coir_i_word_phase(word);
         if (phase != COIR_I_ARMED && phase != COIR_I_PARKED)
             return false;
-        if (word & COIR_I_LOOK) { /* somebody else: for a moment */
-            if (++spins % 256)
-                coir_i_pause();
-            else
-                sched_yield();
+        if (word & COIR_I_LOOK) { /* somebody else */
+            breathe(&spins);
             /* @dekker park.cancel: as above. */
             word = load_seq_cst(&f->word);
             continue;
@@ -191,6 +240,28 @@ void coir_i_look_end(coir_i_fiber *f)
 {
     /* @publish park.look: we have read, and written, its scopes. */
     fetch_and_release(&f->word, ~(uint64_t)COIR_I_LOOK);
+}
+
+bool coir_i_hold(coir_i_fiber *f)
+{
+    uint64_t word = load_relaxed(&f->word);
+    for (unsigned spins = 0; coir_i_word_phase(word) == COIR_I_PARKED;) {
+        if (word & COIR_I_HELD) {
+            breathe(&spins);
+            word = load_relaxed(&f->word); /* the CAS observes */
+            /* @observe park.context: its context, and its stack.
+             * @observe park.held: the holder before us has ended. */
+        } else if (cas_acquire(&f->word, &word, word | COIR_I_HELD)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void coir_i_release(coir_i_fiber *f)
+{
+    /* @publish park.held: we have read its stack. */
+    fetch_and_release(&f->word, ~(uint64_t)COIR_I_HELD);
 }
 
 /* ---- tickets in a word ---- */

@@ -47,7 +47,7 @@ coir_time coir_i_fire_timers(coir_i_worker *w)
         if (next == COIR_NEVER)
             continue;
         if (!now)
-            now = coir_i_now();
+            coir_i_clock_note(now = coir_i_now());
         if (next <= now) {
             fire_due(w, wheel, now);
             next = load_relaxed(&wheel->next);

@@ -217,12 +217,19 @@ static void wait_until_let_go(const coir_i_task *task)
     }
 }
 
+static uint64_t joined(const void *on)
+{
+    return ((const coir_i_task *)on)->id;
+}
+
+static const coir_i_wait waits_for_task = {"task", COIR_I_WAIT_LOCK, joined};
+
 static int wait_for_end(coir_i_task *task)
 {
     enum coir_i_wait_kind kind = COIR_I_CANCELLABLE;
     struct joiner joiner = {.watch.fired = wake_joiner};
     for (;; kind = COIR_I_UNCANCELLABLE) {
-        joiner.ticket = coir_i_arm(COIR_NEVER, kind);
+        joiner.ticket = coir_i_arm(COIR_NEVER, kind, &waits_for_task, task);
         if (!coir_i_task_watch(task, &joiner.watch))
             coir_i_wake(joiner.ticket, COIR_I_WOKEN);
         if (coir_i_park() != COIR_I_CANCELLED)

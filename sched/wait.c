@@ -110,6 +110,8 @@ static bool is_any_ending(const struct set *set)
     return false;
 }
 
+static const coir_i_wait waits_for_any = {.what = "one of several tasks"};
+
 /* The next that has ended; NULL: why not in *rc. */
 static entry *next_ended(struct set *set, int *rc)
 {
@@ -118,7 +120,8 @@ static entry *next_ended(struct set *set, int *rc)
         entry *e = take_ended(set, NULL);
         if (e || *rc < 0)
             return e;
-        coir_i_ticket ticket = coir_i_arm(COIR_NEVER, kind);
+        coir_i_ticket ticket =
+            coir_i_arm(COIR_NEVER, kind, &waits_for_any, set);
         e = take_ended(set, &ticket);
         if (e)
             coir_i_wake(ticket, COIR_I_WOKEN);

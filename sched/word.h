@@ -1,7 +1,7 @@
 /* sched/word.h -- the wait word of a fiber, bit by bit
  *
- *     63                    16 15       8 7     3    2     1    0
- *    |          seq           |  reason  |   0   | LOOK | phase  |
+ *     63                    16 15       8 7   4    3      2     1    0
+ *    |          seq           |  reason  |  0  | HELD | LOOK | phase  |
  *
  *   phase   RUN     it runs, or is ready; nobody can wake it
  *           ARMED   it is about to wait: a waker may claim it, and must not
@@ -11,6 +11,8 @@
  *           NOTIF   claimed; only the fiber goes on from here
  *   LOOK    somebody other reads its scopes (park.h): set on ARMED or PARKED
  *           only; the fiber does not go on to RUN before it is cleared
+ *   HELD    somebody other reads its stack: set on PARKED only; whoever wants
+ *           to wake it waits until it is cleared
  *   reason  ARMED, PARKED: the kind of the wait. NOTIF: why it was woken
  *   seq     counts the waits, over all lives of the slot
  *
@@ -31,6 +33,7 @@ enum {
     COIR_I_NOTIF,
     COIR_I_PHASE = 3,
     COIR_I_LOOK = 4,
+    COIR_I_HELD = 8,
     COIR_I_REASON_SHIFT = 8,
     COIR_I_SEQ_SHIFT = 16
 };

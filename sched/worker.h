@@ -34,6 +34,7 @@ typedef _Atomic(uint64_t) coir_i_count;
 struct coir_i_counts {
     coir_i_count spawned, ended, switches, steals, parks, wakes, polls, timers;
     coir_i_count blocking_calls, jobs;
+    coir_i_count outside_begun, outside_ended; /* COIR_I_WAIT_OUTSIDE */
 };
 
 struct coir_i_worker {

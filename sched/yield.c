@@ -39,6 +39,8 @@ int coir_checkpoint(void)
     return coir_i_scope_check(f) ? -ECANCELED : 0;
 }
 
+static const coir_i_wait sleeps = {.what = "sleep"};
+
 int coir_sleep_until(coir_time at)
 {
     int rc = coir_i_enter();
@@ -46,7 +48,7 @@ int coir_sleep_until(coir_time at)
         return rc;
     if (at <= coir_i_now())
         return coir_yield();
-    coir_i_arm(at, COIR_I_CANCELLABLE);
+    coir_i_arm(at, COIR_I_CANCELLABLE, &sleeps, NULL);
     return coir_i_park() == COIR_I_CANCELLED ? -ECANCELED : 0;
 }
 
