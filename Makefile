@@ -136,9 +136,12 @@ suites: $(RUN) ## the suites alone
 	$(Q)test/run.sh $^
 stress: deps-test ## the random ones, each test MINUTES=1 long
 	$(Q)MINUTES=$(or $(MINUTES),1) $(sub) RUN='$(filter $(BUILD)/test/stress_%,$(RUN))' suites
+seeds: deps-test ## the suites that hold in any order, with SEEDS=100 seeds each
+	$(Q)TEST_SEEDS=$(or $(SEEDS),100) COIR_WORKERS= $(sub) suites \
+	  RUN="$$(grep -l 'COIR_SUITE(.*TEST_SEEDED' test/*_*.c | sed 's|\(.*\)\.c|$(BUILD)/\1|' | tr '\n' ' ')"
 installed: all ## an installed copy, used from outside
 	$(Q)CC='$(CC)' MAKE='$(MAKE)' BUILD='$(BUILD)' test/installed.sh
-.PHONY: test suites stress installed
+.PHONY: test suites stress seeds installed
 
 # ---- The same under other eyes. A sanitizer is another build folder.
 SANITIZED = CK_TIMEOUT_MULTIPLIER=2 $(sub) BUILD=$(BUILD)/$@ DEBUG=1

@@ -10,6 +10,9 @@
 _Atomic(coir_time) coir_i_clock_virtual;
 _Atomic(coir_time) coir_i_clock_coarse;
 
+/* The same run has the same times: which timers share a tick depends on it. */
+static const coir_time SEEDED_BEGIN = COIR_SECONDS(1000);
+
 /* Written by the first coir_run before it starts a thread. */
 static uint64_t ticks_per_ms;
 
@@ -29,11 +32,12 @@ uint64_t coir_i_ticks_of(coir_time length)
     return (uint64_t)length * ticks_per_ms / 1000000;
 }
 
-void coir_i_clock_start(bool is_virtual)
+void coir_i_clock_start(bool is_virtual, bool is_seeded)
 {
     if (!ticks_per_ms)
         measure_ticks();
-    store_relaxed(&coir_i_clock_virtual, is_virtual ? coir_i_sys_now() : 0);
+    coir_time begin = is_seeded ? SEEDED_BEGIN : coir_i_sys_now();
+    store_relaxed(&coir_i_clock_virtual, is_virtual ? begin : 0);
     coir_i_clock_note(coir_i_now());
 }
 

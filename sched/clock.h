@@ -37,7 +37,7 @@ static inline void coir_i_clock_note(coir_time now)
     store_relaxed(&coir_i_clock_coarse, now);
 }
 
-void coir_i_clock_start(bool is_virtual);
+void coir_i_clock_start(bool is_virtual, bool is_seeded);
 void coir_i_clock_jump(coir_time at); /* virtual: never back */
 void coir_i_clock_stop(void);
 

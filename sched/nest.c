@@ -9,6 +9,7 @@
  * Tests      test/test_nursery.c, test/stress_steal.c, test/models/nest.pml */
 #include "sched/nest.h"
 
+#include "sched/choice.h"
 #include "sched/chunk.h"
 #include "sched/nursery.h"
 #include "sched/worker.h"
@@ -71,11 +72,28 @@ static inline void go_to_next_chunk(coir_i_nest *nest, coir_i_nursery *n)
     store_release(&waiting->head, next);
 }
 
+/* With a seed any of the first two chunks is the first. */
+static __attribute__((cold, noinline)) void shuffle_first(coir_i_chunk *chunk)
+{
+    coir_i_chunk *next = chunk->next;
+    unsigned here = chunk->end - chunk->first;
+    unsigned there = next ? next->end - next->first : 0;
+    unsigned which = coir_i_choose(here + there);
+    coir_i_child *a = coir_i_chunk_at(chunk, chunk->first), first = *a;
+    coir_i_child *b = which < here
+                          ? coir_i_chunk_at(chunk, chunk->first + which)
+                          : coir_i_chunk_at(next, next->first + which - here);
+    *a = *b;
+    *b = first;
+}
+
 /* The first child of n; the chunk that it emptied, or NULL. */
 static inline coir_i_chunk *take_first(coir_i_nest *nest, coir_i_nursery *n,
                                        bool elsewhere, coir_i_child *child)
 {
     coir_i_chunk *chunk = load_relaxed(&n->waiting.head);
+    if (coir_i_unlikely(coir_i_seeded))
+        shuffle_first(chunk);
     *child = read_child(coir_i_chunk_at(chunk, chunk->first++));
     count_change(nest, -1);
     if (elsewhere)

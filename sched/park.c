@@ -28,6 +28,7 @@
  *            test/models/look.pml */
 #include "sched/park.h"
 
+#include "sched/choice.h"
 #include "sched/clock.h"
 #include "sched/scope.h"
 #include "sched/tree.h"
@@ -37,7 +38,10 @@
 #include <errno.h>
 #include <sched.h>
 
-enum { SHARE = 128 }; /* calls in a row that did not have to park */
+enum {
+    SHARE = 128,      /* calls in a row that did not have to park */
+    SEEDED_SHARE = 4, /* with a seed: from 1 to so many */
+};
 
 int coir_i_enter(void)
 {
@@ -49,7 +53,9 @@ int coir_i_enter(void)
         return -ECANCELED;
     if (coir_i_likely(++w->calls < SHARE))
         return 0;
-    w->calls = 0;
+    if (coir_i_unlikely(coir_i_seeded))
+        w->calls_begin = SHARE - 1 - coir_i_choose(SEEDED_SHARE);
+    w->calls = w->calls_begin;
     coir_i_give_way(COIR_I_CHILD);
     return coir_i_scope_check(f) ? -ECANCELED : 0;
 }

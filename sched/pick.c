@@ -9,6 +9,7 @@
  * Fails      never.
  * Tests      test/test_yield.c, test/stress_steal.c */
 #include "fiber/context.h"
+#include "sched/choice.h"
 #include "sched/clock.h"
 #include "sched/runtime.h"
 #include "sched/scope.h"
@@ -18,7 +19,8 @@ enum {
     NEXTS = 3,  /* in a row; then the others have their turn */
     GLANCE = 8, /* picks from one look at the tick counter to the next */
     LOOK = 64,  /* picks from one look around to the next, at most */
-    DUE = 64    /* timers seen to at once */
+    DUE = 64,   /* timers seen to at once */
+    SEEDED_LOOK = 8 /* with a seed: one look around in so many picks */
 };
 static const coir_time LOOK_AT_LEAST = 200000; /* ns */
 static const coir_time POLL_AT_MOST = 20000;   /* ns */
@@ -60,6 +62,10 @@ coir_time coir_i_fire_timers(coir_i_worker *w)
 
 bool coir_i_time_to_look_slow(coir_i_worker *w)
 {
+    if (coir_i_unlikely(coir_i_seeded)) {
+        w->glance_in = 1;
+        return coir_i_choose(SEEDED_LOOK) == 0;
+    }
     w->glance_in = GLANCE;
     uint64_t since = coir_i_ticks() - w->looked_at;
     return --w->look_in == 0 || since > w->look_at_least;
@@ -68,7 +74,7 @@ bool coir_i_time_to_look_slow(coir_i_worker *w)
 void coir_i_look_around(coir_i_worker *w)
 {
     uint64_t now = coir_i_ticks();
-    w->glance_in = GLANCE;
+    w->glance_in = coir_i_seeded ? 1 : GLANCE;
     w->look_in = LOOK / GLANCE;
     w->looked_at = now;
     w->gathering = true;
@@ -91,7 +97,7 @@ void coir_i_look_around(coir_i_worker *w)
 
 void coir_i_pick_init(coir_i_worker *w)
 {
-    w->glance_in = GLANCE;
+    w->glance_in = 1;
     w->look_in = LOOK / GLANCE;
     w->look_at_least = coir_i_ticks_of(LOOK_AT_LEAST);
     w->poll_at_most = coir_i_ticks_of(POLL_AT_MOST);
@@ -153,6 +159,30 @@ static inline bool take_child(coir_i_worker *w, enum coir_i_children children,
            coir_i_nest_take_oldest(w, child);
 }
 
+/* With a seed: any that is ready, or any child. */
+static __attribute__((cold, noinline)) coir_i_fiber *
+pick_any(coir_i_worker *w, enum coir_i_children children, coir_i_taken *child)
+{
+    /* @observe ready.next: nothing new: we put it there. */
+    coir_i_fiber *f = exchange_acquire(&w->next, NULL);
+    if (f)
+        coir_i_ready(f, false);
+    coir_i_global_take(w);
+    unsigned ready = coir_i_ring_length(&w->ring);
+    unsigned pinned = coir_i_inbox_take(w) ? 1 : 0;
+    unsigned born = coir_i_nest_waiting(&w->nest) ? 1 : 0;
+    unsigned which = coir_i_choose(ready + pinned + born + 1);
+    if (which < born && take_child(w, children, child))
+        return NULL;
+    if (which < born + pinned && (f = take_pinned(w)))
+        return f;
+    coir_i_ring_shuffle(&w->ring, coir_i_choose(ready + 1));
+    if ((f = coir_i_ring_get(&w->ring, w->alone)) || (f = take_pinned(w)))
+        return f;
+    take_child(w, children, child);
+    return NULL;
+}
+
 coir_i_fiber *coir_i_pick(coir_i_worker *w, enum coir_i_children children,
                           coir_i_taken *child)
 {
@@ -160,6 +190,8 @@ coir_i_fiber *coir_i_pick(coir_i_worker *w, enum coir_i_children children,
     child->of = NULL;
     if (coir_i_time_to_look(w))
         coir_i_look_around(w);
+    if (coir_i_unlikely(coir_i_seeded))
+        return pick_any(w, children, child);
     if (coir_i_unlikely((f = take_next(w)) != NULL))
         return f;
     w->nexts = 0;
@@ -179,7 +211,7 @@ static inline void switch_to(coir_i_worker *w, coir_i_fiber *f,
                              void (*commit)(coir_i_thread *, coir_i_fiber *))
 {
     coir_i_count_up(&w->counts.switches);
-    w->calls = 0;
+    w->calls = w->calls_begin;
     coir_i_switch(&w->thread, f, commit);
 }
 
@@ -208,7 +240,7 @@ _Noreturn void coir_i_run_last(coir_i_worker *w, coir_i_fiber *f,
 {
     coir_i_fiber *to = target(w, f, child);
     coir_i_count_up(&w->counts.switches);
-    w->calls = 0;
+    w->calls = w->calls_begin;
     coir_i_switch_last(&w->thread, to, coir_i_fibers_commit_over);
 }
 

@@ -40,6 +40,18 @@ unsigned coir_i_ring_spill(coir_i_ring *ring, coir_i_fiber **first,
     return count;
 }
 
+void coir_i_ring_shuffle(coir_i_ring *ring, unsigned at)
+{
+    uint32_t head = load_relaxed(&ring->head); /* relaxed: all is ours */
+    if (at >= load_relaxed(&ring->tail) - head)
+        return;
+    _Atomic(coir_i_fiber *) *a = &ring->slot[head & MASK];
+    _Atomic(coir_i_fiber *) *b = &ring->slot[(head + at) & MASK];
+    coir_i_fiber *first = load_relaxed(a);
+    store_relaxed(a, load_relaxed(b));
+    store_relaxed(b, first);
+}
+
 unsigned coir_i_ring_steal(coir_i_ring *to, coir_i_ring *from)
 {
     uint32_t at = load_relaxed(&to->tail);

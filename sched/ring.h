@@ -25,6 +25,11 @@ unsigned coir_i_ring_spill(coir_i_ring *ring, coir_i_fiber **first,
 /* The owner of `to`, which is empty: half of what `from` has. How many. */
 unsigned coir_i_ring_steal(coir_i_ring *to, coir_i_ring *from);
 
+/* The owner, of a ring from which nobody steals: the one that is `at` places
+ * after the head changes places with the head; none if there are not so many.
+ */
+void coir_i_ring_shuffle(coir_i_ring *ring, unsigned at);
+
 /* The owner. False: it is full. */
 static inline bool coir_i_ring_put(coir_i_ring *ring, coir_i_fiber *f)
 {

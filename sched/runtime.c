@@ -12,12 +12,13 @@
  *   M2  in the child of a fork there is none, and its thread is no worker.
  *
  * Edges      runtime.runs, runtime.taken, runtime.outside
- * Fails      -EBUSY, -ENOMEM, -EAGAIN (no thread), -ENOTSUP (a seed), -EINVAL.
+ * Fails      -EBUSY, -ENOMEM, -EAGAIN (no thread), -EINVAL.
  * Tests      test/test_run.c */
 #include "sched/runtime.h"
 
 #include "fiber/context.h"
 #include "fiber/overflow.h"
+#include "sched/choice.h"
 #include "sched/chunk.h"
 #include "sched/clock.h"
 #include "sched/module.h"
@@ -123,8 +124,10 @@ static unsigned long long from_environment(const char *name)
 
 static int complete(coir_config *config)
 {
-    if (config->seed)
-        return -ENOTSUP;
+    if (!config->seed)
+        config->seed = from_environment("COIR_SEED");
+    if (config->seed) /* one thread plays them all */
+        config->workers = 1;
     if (!config->workers) {
         unsigned long long n = from_environment("COIR_WORKERS");
         config->workers = n > UINT_MAX ? UINT_MAX : (unsigned)n;
@@ -303,7 +306,7 @@ static int run_all(struct first *first)
 
 static int start(const coir_config *config)
 {
-    coir_i_clock_start(config->virtual_clock);
+    coir_i_clock_start(config->virtual_clock, config->seed != 0);
     coir_i_fibers_start(config->stack_size);
     coir_i_global_start();
     coir_i_idle_start();
@@ -314,6 +317,8 @@ static int start(const coir_config *config)
     int rc = make_workers(config->workers);
     if (rc < 0)
         coir_i_clock_stop();
+    else
+        coir_i_choice_start(config->seed);
     return rc;
 }
 

@@ -51,7 +51,9 @@ struct coir_i_worker {
     bool gathering;        /* it looks around: wake others once, at the end */
     uint64_t looked_at, polled_at;        /* ticks */
     uint64_t look_at_least, poll_at_most; /* const: ticks */
-    unsigned calls;            /* that the running fiber made without parking */
+    unsigned calls;       /* that the running fiber made without parking */
+    unsigned calls_begin; /* 0; with a seed its share may be smaller */
+    uint64_t choices;     /* the state of a generator: sched/choice.c */
     uint64_t next_id, last_id; /* ids it may give away */
     coir_i_fiber *pinned, **pinned_end; /* ready, and of this worker only */
     coir_i_fiber *cache; /* warm fibers with nothing to do, last in first out */

@@ -346,11 +346,25 @@ TCase *test_case(Suite *suite, const char *name)
     return tcase;
 }
 
+static const char *setting(const char *variable)
+{
+    const char *text = getenv(variable);
+    return text && *text ? text : NULL;
+}
+
+static void repeat_with(const char *variable)
+{
+    if (setting(variable))
+        printf("%s=%s ", variable, setting(variable));
+}
+
 static bool run_suite(const char *name, void (*fill)(Suite *suite))
 {
-    const char *workers = getenv("COIR_WORKERS");
+    const char *workers = setting("COIR_WORKERS"), *seed = setting("COIR_SEED");
     char title[128];
-    if (harness.flags & TEST_WORKERS)
+    if (seed)
+        snprintf(title, sizeof title, "%s, COIR_SEED=%s", name, seed);
+    else if (harness.flags & TEST_WORKERS)
         snprintf(title, sizeof title, "%s, COIR_WORKERS=%s", name, workers);
     else
         snprintf(title, sizeof title, "%s", name);
@@ -360,29 +374,63 @@ static bool run_suite(const char *name, void (*fill)(Suite *suite))
     harness.forks = srunner_fork_status(runner) == CK_FORK;
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);
-    if (failed > 0 && harness.flags & TEST_STRESS)
-        printf("To repeat this: COIR_STRESS_SEED=%#" PRIx64
-               " COIR_WORKERS=%s %s\n",
-               harness.seed, workers, harness.program);
     srunner_free(runner);
+    if (failed > 0 && (seed || harness.flags & TEST_STRESS)) {
+        printf("To repeat this: ");
+        repeat_with("COIR_SEED");
+        repeat_with("COIR_WORKERS");
+        printf("COIR_STRESS_SEED=%#" PRIx64 " %s\n", harness.seed,
+               harness.program);
+    }
     return failed == 0;
+}
+
+static bool run_with_workers(const char *name, void (*fill)(Suite *suite))
+{
+    static const char *const counts[] = {"1", "2", "8"};
+    bool all = harness.flags & TEST_WORKERS && !setting("COIR_WORKERS");
+    bool good = true;
+    if (!all && !setting("COIR_WORKERS"))
+        setenv("COIR_WORKERS", counts[0], 1);
+    for (size_t i = 0; i < (all ? sizeof counts / sizeof *counts : 1); i++) {
+        if (all)
+            setenv("COIR_WORKERS", counts[i], 1);
+        good = run_suite(name, fill) && good;
+    }
+    if (all)
+        unsetenv("COIR_WORKERS");
+    return good;
+}
+
+static bool run_with_seeds(const char *name, void (*fill)(Suite *suite))
+{
+    double count = number_from_environment("TEST_SEEDS", 2);
+    uint64_t state = harness.seed;
+    bool good = true;
+    setenv("COIR_WORKERS", "1", 1);
+    for (int i = 0; i < count; i++) {
+        char seed[32];
+        snprintf(seed, sizeof seed, "%" PRIu64, test_random(&state) >> 32 | 1);
+        setenv("COIR_SEED", seed, 1);
+        good = run_suite(name, fill) && good;
+    }
+    return good;
 }
 
 int test_main(const char *name, unsigned flags, void (*fill)(Suite *suite))
 {
-    static const char *const counts[] = {"1", "2", "8"};
     setvbuf(stdout, NULL, _IONBF, 0); /* forked tests would print it again */
     harness.flags = flags;
     harness.program = program_invocation_name;
     choose_seed();
-
-    const char *fixed = getenv("COIR_WORKERS");
-    bool all = flags & TEST_WORKERS && !(fixed && *fixed);
-    bool good = true;
-    for (size_t i = 0; i < (all ? sizeof counts / sizeof *counts : 1); i++) {
-        if (all || !(fixed && *fixed))
-            setenv("COIR_WORKERS", counts[i], 1);
-        good = run_suite(name, fill) && good;
+    if (setting("COIR_SEED") && !(flags & TEST_SEEDED)) {
+        printf("%s: not with a seed\n", name);
+        return EXIT_SUCCESS;
     }
+    bool fixed = setting("COIR_SEED") || setting("COIR_WORKERS");
+    bool good = setting("COIR_SEED") ? run_suite(name, fill)
+                                     : run_with_workers(name, fill);
+    if (!fixed && flags & TEST_SEEDED)
+        good = run_with_seeds(name, fill) && good;
     return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }

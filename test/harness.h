@@ -28,7 +28,9 @@
  * fork mode), and fails where it leaves behind a descriptor, a thread, a child
  * process or a stack. In a TEST_WORKERS suite every test runs with
  * $COIR_WORKERS (so with coir_run's default) at 1, 2 and 8; if that is set
- * already, with that alone.
+ * already, with that alone. In a TEST_SEEDED suite every test also runs with
+ * $COIR_SEED at $TEST_SEEDS (2) random numbers; if that is set already, with
+ * that alone.
  *
  * Files: test_<file>.c, stress_<property>.c, death_<misuse>.c; the Makefile
  * finds them. They may include internal headers ("sched/park.h"): they are
@@ -43,7 +45,7 @@
  *
  * Environment: CK_VERBOSITY, CK_RUN_CASE, CK_FORK=no (for a debugger: a failed
  * assertion then aborts), CK_TIMEOUT_MULTIPLIER, COIR_WORKERS,
- * COIR_STRESS_SEED, MINUTES, TEST_SLOWNESS. */
+ * COIR_SEED, TEST_SEEDS, COIR_STRESS_SEED, MINUTES, TEST_SLOWNESS. */
 #ifndef COIR_TEST_HARNESS_H
 #define COIR_TEST_HARNESS_H
 
@@ -56,7 +58,8 @@
 enum {
     TEST_ONCE = 0,    /* the number of workers makes no difference */
     TEST_WORKERS = 1, /* run with 1, 2 and 8 workers */
-    TEST_STRESS = 2   /* random: prints how to repeat a failure */
+    TEST_STRESS = 2,  /* random: prints how to repeat a failure */
+    TEST_SEEDED = 4   /* holds in any order: run with some seeds, too */
 };
 
 /* main() and the head of the function that fills in `suite`. */

@@ -272,7 +272,7 @@ START_TEST(cancelling_at_random_leaves_nothing_undone)
 }
 END_TEST
 
-COIR_SUITE(cancel, TEST_STRESS | TEST_WORKERS)
+COIR_SUITE(cancel, TEST_STRESS | TEST_WORKERS | TEST_SEEDED)
 {
     TCase *everywhere = test_case(suite, "everywhere");
     tcase_add_test(everywhere, cancelling_at_random_leaves_nothing_undone);

@@ -353,7 +353,7 @@ START_TEST(parked_fibers_are_woken_by_threads_that_cancel)
 }
 END_TEST
 
-COIR_SUITE(park, TEST_STRESS | TEST_WORKERS)
+COIR_SUITE(park, TEST_STRESS | TEST_WORKERS | TEST_SEEDED)
 {
     TCase *woken = test_case(suite, "woken");
     tcase_add_test(woken, parked_fibers_are_woken_by_the_end_of_tasks);

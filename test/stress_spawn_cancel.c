@@ -196,7 +196,7 @@ START_TEST(children_are_accepted_or_refused_but_never_lost)
 }
 END_TEST
 
-COIR_SUITE(spawn_cancel, TEST_STRESS | TEST_WORKERS)
+COIR_SUITE(spawn_cancel, TEST_STRESS | TEST_WORKERS | TEST_SEEDED)
 {
     TCase *both = test_case(suite, "both at once");
     tcase_add_test(both, children_are_accepted_or_refused_but_never_lost);

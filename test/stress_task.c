@@ -238,7 +238,7 @@ START_TEST(background_fibers_that_are_accepted_run_however_late)
 }
 END_TEST
 
-COIR_SUITE(task, TEST_STRESS | TEST_WORKERS)
+COIR_SUITE(task, TEST_STRESS | TEST_WORKERS | TEST_SEEDED)
 {
     TCase *threads = test_case(suite, "threads");
     tcase_add_test(threads,

@@ -240,7 +240,7 @@ START_TEST(timers_follow_threads_that_reschedule)
 }
 END_TEST
 
-COIR_SUITE(timer, TEST_STRESS | TEST_WORKERS)
+COIR_SUITE(timer, TEST_STRESS | TEST_WORKERS | TEST_SEEDED)
 {
     TCase *races = test_case(suite, "races");
     tcase_add_test(races, timers_never_fire_early);

@@ -186,7 +186,7 @@ START_TEST(trees_in_which_nothing_fails_succeed)
 }
 END_TEST
 
-COIR_SUITE(tree, TEST_STRESS | TEST_WORKERS)
+COIR_SUITE(tree, TEST_STRESS | TEST_WORKERS | TEST_SEEDED)
 {
     TCase *trees = test_case(suite, "trees");
     tcase_add_test(trees, trees_give_the_first_failure_of_each_nursery);

@@ -278,7 +278,7 @@ START_TEST(background_failure_that_somebody_has_a_handle_on_is_theirs)
 }
 END_TEST
 
-COIR_SUITE(background, TEST_WORKERS)
+COIR_SUITE(background, TEST_WORKERS | TEST_SEEDED)
 {
     TCase *end = test_case(suite, "end");
     tcase_add_test(end, background_is_cancelled_when_the_first_fiber_ends);

@@ -335,7 +335,7 @@ START_TEST(completions_leave_alone_what_they_have_handed_out)
 }
 END_TEST
 
-COIR_SUITE(completions, TEST_WORKERS)
+COIR_SUITE(completions, TEST_WORKERS | TEST_SEEDED)
 {
     TCase *order = test_case(suite, "order");
     tcase_add_test(order, completions_come_in_the_order_in_which_tasks_end);

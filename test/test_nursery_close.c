@@ -381,7 +381,7 @@ START_TEST(close_with_cancelled_cancels_the_children_of_any_other)
 }
 END_TEST
 
-COIR_SUITE(nursery_close, TEST_WORKERS)
+COIR_SUITE(nursery_close, TEST_WORKERS | TEST_SEEDED)
 {
     TCase *close = test_case(suite, "close");
     tcase_add_test(close, close_gives_0_if_nothing_failed);

@@ -443,7 +443,7 @@ START_TEST(child_that_was_accepted_runs_though_cancelled)
 }
 END_TEST
 
-COIR_SUITE(nursery_failures, TEST_WORKERS)
+COIR_SUITE(nursery_failures, TEST_WORKERS | TEST_SEEDED)
 {
     TCase *failure = test_case(suite, "failure");
     tcase_add_test(failure, failure_cancels_siblings_and_the_openers_own_calls);

@@ -314,15 +314,6 @@ START_TEST(run_without_memory_for_a_stack_fails_and_leaves_nothing)
 }
 END_TEST
 
-START_TEST(run_refuses_a_seed_until_there_is_a_seeded_mode)
-{
-    int number = 4;
-    const coir_config config = {.seed = 1};
-    ck_assert_int_eq(coir_run_with(&config, return_number, &number), -ENOTSUP);
-    ck_assert_int_eq(run_number(4), 4);
-}
-END_TEST
-
 START_TEST(run_ignores_an_environment_that_is_no_number)
 {
     const char *const texts[] = {"", "many", "-1", "8x", "0"};
@@ -444,7 +435,6 @@ COIR_SUITE(run, TEST_WORKERS)
     tcase_add_test(config, run_takes_the_size_of_stacks_from_the_environment);
     tcase_add_test(config,
                    run_without_memory_for_a_stack_fails_and_leaves_nothing);
-    tcase_add_test(config, run_refuses_a_seed_until_there_is_a_seeded_mode);
     tcase_add_test(config, run_ignores_an_environment_that_is_no_number);
     tcase_add_test(config, run_refuses_more_workers_than_it_can_have);
     tcase_add_test(config, run_without_threads_fails_unless_it_needs_none);

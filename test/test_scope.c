@@ -432,7 +432,7 @@ START_TEST(shielded_and_timeout_call_in_the_calling_fiber)
 }
 END_TEST
 
-COIR_SUITE(scope, TEST_WORKERS)
+COIR_SUITE(scope, TEST_WORKERS | TEST_SEEDED)
 {
     TCase *cancelled = test_case(suite, "cancelled");
     tcase_add_test(cancelled, scope_cancels_every_call_until_it_is_closed);

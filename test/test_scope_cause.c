@@ -270,7 +270,7 @@ START_TEST(cause_is_the_failure_of_the_opener)
 }
 END_TEST
 
-COIR_SUITE(scope_cause, TEST_WORKERS)
+COIR_SUITE(scope_cause, TEST_WORKERS | TEST_SEEDED)
 {
     TCase *cause = test_case(suite, "cause");
     tcase_add_test(cause, cause_is_told_only_to_who_is_cancelled);

@@ -409,7 +409,7 @@ START_TEST(timeout_past_the_end_of_time_is_none)
 }
 END_TEST
 
-COIR_SUITE(scope_deadline, TEST_WORKERS)
+COIR_SUITE(scope_deadline, TEST_WORKERS | TEST_SEEDED)
 {
     TCase *passes = test_case(suite, "a deadline passes");
     tcase_add_test(passes, timeout_cancels_when_its_length_has_passed);

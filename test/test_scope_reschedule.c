@@ -304,7 +304,7 @@ START_TEST(reschedule_may_be_called_by_any_thread)
 }
 END_TEST
 
-COIR_SUITE(scope_reschedule, TEST_WORKERS)
+COIR_SUITE(scope_reschedule, TEST_WORKERS | TEST_SEEDED)
 {
     TCase *own = test_case(suite, "by the fiber itself");
     tcase_add_test(own, reschedule_earlier_brings_the_deadline_forward);

@@ -335,7 +335,7 @@ START_TEST(now_never_goes_back_for_a_fiber)
 }
 END_TEST
 
-COIR_SUITE(sleep, TEST_WORKERS)
+COIR_SUITE(sleep, TEST_WORKERS | TEST_SEEDED)
 {
     TCase *order = test_case(suite, "order");
     tcase_add_test(order, sleep_ends_in_order_of_time);

@@ -401,7 +401,7 @@ START_TEST(task_is_cancelled_with_all_that_it_started)
 }
 END_TEST
 
-COIR_SUITE(task, TEST_WORKERS)
+COIR_SUITE(task, TEST_WORKERS | TEST_SEEDED)
 {
     TCase *join = test_case(suite, "join");
     tcase_add_test(join, join_waits_for_the_result);

@@ -260,7 +260,7 @@ START_TEST(on_done_may_cancel)
 }
 END_TEST
 
-COIR_SUITE(task_done, TEST_WORKERS)
+COIR_SUITE(task_done, TEST_WORKERS | TEST_SEEDED)
 {
     TCase *when = test_case(suite, "when");
     tcase_add_test(when, on_done_is_called_before_a_join_returns);

@@ -338,7 +338,7 @@ START_TEST(wait_by_several_fibers_misses_no_end)
 }
 END_TEST
 
-COIR_SUITE(wait, TEST_WORKERS)
+COIR_SUITE(wait, TEST_WORKERS | TEST_SEEDED)
 {
     TCase *what = test_case(suite, "what is waited for");
     tcase_add_test(what, wait_for_all_returns_when_the_last_has_ended);

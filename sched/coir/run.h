@@ -12,7 +12,7 @@ typedef struct coir_config {
     size_t stack_size;         /* $COIR_STACK_SIZE, else 256 KiB */
     unsigned blocking_threads; /* most threads of the default pool: 64 */
     bool virtual_clock;        /* time jumps when nothing can run */
-    uint64_t seed;             /* not implemented yet: -ENOTSUP unless 0 */
+    uint64_t seed; /* $COIR_SEED; not 0: the same seed, the same run */
     uint64_t reserved[8];
 } coir_config;
 
