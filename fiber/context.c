@@ -164,9 +164,10 @@ static void coir_i_context_entry(coir_i_transfer from)
 void coir_i_context_make(coir_i_fiber *fiber, void (*entry)(void))
 {
     coir_i_stack *stack = fiber->stack;
-    size_t usable = stack->size - stack->guard - sizeof *stack;
+    char *low = stack->low + stack->guard;
+    size_t usable = (size_t)((char *)stack - low);
 
-    coir_i_annotate_forget(stack->low + stack->guard, usable);
+    coir_i_annotate_forget(low, usable);
     stack->asan_fake = NULL;
     stack->entry = entry;
     fiber->context = coir_i_make_fcontext(stack, usable, coir_i_context_entry);

@@ -81,7 +81,8 @@ struct coir_i_fiber {
 
 _Static_assert(sizeof(coir_i_fiber) == 128, "two cache lines a slot");
 
-/* The header at the top of every stack, on the page that is touched anyway. */
+/* The header near the top of every stack, on the page that is touched anyway.
+ */
 struct coir_i_stack {
     _Alignas(16) char *low; /* const: the guard begins here */
     size_t size;            /* const: of the whole, guard and header with it */

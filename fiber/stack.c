@@ -5,7 +5,11 @@
  *            is touched: a stack that is not used costs that page.
  *
  *     low                                                    low + size
- *      | guard | ...... grows down <- frames | coir_i_stack |
+ *      | guard | ...... grows down <- frames | coir_i_stack | color |
+ *
+ * Neighbors begin at different places of their last page, their *color*: all
+ * that is hot of a fiber lies at its top, and where that is the same place of
+ * a page for all, ten thousand fibers share a few sets of every cache.
  *
  * Invariants
  *   K1  The slab in front of a pool is the only one that may have room.
@@ -32,6 +36,9 @@
 #define LARGEST_GUARD ((size_t)64 << 10)
 #define FIRST_SLAB 16 /* stacks */
 #define LARGEST_SLAB 1024
+#define COLORS 16
+#define COLOR_STEP 5 /* no neighbor by its number has a neighboring color */
+#define COLOR_BYTES 128
 #define LARGEST_SLAB_BYTES ((size_t)1 << 30)
 
 _Static_assert(sizeof(coir_i_stack) % 16 == 0, "frames begin below it");
@@ -69,13 +76,23 @@ static void count(coir_i_stack_pool *pool, int64_t stacks, int64_t bytes)
     store_relaxed(&pool->bytes, load_relaxed(&pool->bytes) + (uint64_t)bytes);
 }
 
+/* The header of a slab's stack that ends `end` bytes into it. */
+static coir_i_stack *header_of(coir_i_slab *slab, size_t end)
+{
+    /* relaxed: only the pool's one caller writes them. */
+    size_t number = end / load_relaxed(&slab->stride) - 1;
+    size_t color = number * COLOR_STEP % COLORS * COLOR_BYTES;
+    char *top = load_relaxed(&slab->low) + end - color;
+    return (coir_i_stack *)(void *)top - 1;
+}
+
 /* The next stack in a slab that has room. */
 static coir_i_stack *carve(coir_i_stack_pool *pool, coir_i_slab *slab)
 {
     char *low = load_relaxed(&slab->low) + slab->carved; /* relaxed: ours */
     size_t size = load_relaxed(&slab->stride);
     size_t guard = load_relaxed(&slab->guard);
-    coir_i_stack *stack = (coir_i_stack *)(void *)(low + size) - 1;
+    coir_i_stack *stack = header_of(slab, slab->carved + size);
     int costs = coir_i_guard_install(low, guard);
 
     if (costs < 0)
@@ -149,11 +166,10 @@ void coir_i_stack_free(coir_i_stack_pool *pool, coir_i_stack *stack)
 /* Announce the end of every stack in a slab. */
 static void end_stacks(coir_i_slab *slab)
 {
-    char *low = load_relaxed(&slab->low);
     size_t size = load_relaxed(&slab->stride);
 
-    for (size_t at = size; at <= slab->carved; at += size)
-        coir_i_annotate_stack_end((coir_i_stack *)(void *)(low + at) - 1);
+    for (size_t end = size; end <= slab->carved; end += size)
+        coir_i_annotate_stack_end(header_of(slab, end));
 }
 
 void coir_i_stack_pool_end(coir_i_stack_pool *pool)

@@ -78,7 +78,7 @@ void coir_i_look_around(coir_i_worker *w)
     w->look_in = LOOK / GLANCE;
     w->looked_at = now;
     w->gathering = true;
-    coir_i_global_take(w);
+    coir_i_global_turn(w);
     coir_i_runtime_take_starts(w);
     coir_i_fibers_sample();
     coir_i_fire_timers(w);

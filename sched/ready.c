@@ -69,6 +69,7 @@ unsigned coir_i_global_take(coir_i_worker *w)
     return count;
 }
 
+/* Half of our ring goes to all. */
 static __attribute__((cold, noinline)) void spill(coir_i_worker *w)
 {
     coir_i_fiber *first, *last;
@@ -77,7 +78,18 @@ static __attribute__((cold, noinline)) void spill(coir_i_worker *w)
         coir_i_global_put(first, last, count);
 }
 
-/* To the end of our ring; if it is full, half of it goes to all. */
+void coir_i_global_turn(coir_i_worker *w)
+{
+    enum { CROWDED = COIR_I_RING / 4, TURNS = 16 };
+    unsigned room = COIR_I_RING - coir_i_ring_length(&w->ring);
+    if (coir_i_likely(coir_i_global_empty()))
+        return;
+    if (room < CROWDED && ++w->turns % TURNS == 0)
+        spill(w);
+    coir_i_global_take(w);
+}
+
+/* To the end of our ring; if that is full, half of it goes to all first. */
 static inline void put_last(coir_i_worker *w, coir_i_fiber *f)
 {
     while (coir_i_unlikely(!coir_i_ring_put(&w->ring, f)))

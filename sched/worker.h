@@ -46,6 +46,7 @@ struct coir_i_worker {
     bool reports_overflow; /* const: it has a stack for the signal handler */
     unsigned picks;        /* whose turn it is: a fiber's, a child's */
     unsigned nexts;        /* how often in a row the woken one went first */
+    unsigned turns;        /* of a full ring with the global queue */
     unsigned glance_in;    /* picks until it looks at the tick counter */
     unsigned look_in;      /* glances until it looks around */
     bool gathering;        /* it looks around: wake others once, at the end */
@@ -90,6 +91,7 @@ struct coir_i_runtime {
     unsigned count;         /* const while it runs */
     _Atomic(bool) runs;
     _Atomic(bool) stopping;      /* the first fiber and all others have ended */
+    _Atomic(bool) forked; /* the child of a fork, and none was started in it */
     _Atomic(bool) starved;       /* a stack was refused: see sched/fibers.c */
     _Atomic(uint64_t) peak;      /* fibers at a time, as sampled */
     _Atomic(uint32_t) strangers; /* threads that are no workers, in here */
@@ -176,6 +178,9 @@ bool coir_i_inbox_take(coir_i_worker *w);
 void coir_i_global_start(void);
 bool coir_i_global_empty(void);
 unsigned coir_i_global_take(coir_i_worker *w);
+/* Likewise, from time to time; where w's ring is full of fibers that only give
+ * way to each other, they change places with those that wait there. */
+void coir_i_global_turn(coir_i_worker *w);
 void coir_i_global_put(coir_i_fiber *first, coir_i_fiber *last, unsigned count);
 
 /* ---- fibers with nothing to do: sched/fibers.c ---- */
@@ -198,6 +203,10 @@ void coir_i_fibers_drop(coir_i_fiber *never_used);
 bool coir_i_fibers_trim(coir_time now);
 coir_time coir_i_fibers_trim_at(void);
 void coir_i_fibers_stats(coir_stats *stats);
+/* From the one to the other no stack is unmapped: for who looks at that of a
+ * fiber which may end at any time. */
+void coir_i_fibers_keep_stacks(void);
+void coir_i_fibers_release_stacks(void);
 
 /* ---- nothing to run: sched/idle.c ---- */
 
@@ -219,6 +228,9 @@ static inline void coir_i_wake_worker(void)
     if (coir_i_unlikely((uint32_t)state && state < COIR_I_WATCHER))
         coir_i_wake_worker_slow();
 }
+/* While all workers sleep, a number that is another one after any of them has
+ * been woken; else 0. */
+uint64_t coir_i_idle_rest(void);
 /* This worker in particular. */
 void coir_i_wake_this(coir_i_worker *w);
 void coir_i_wake_all(void);

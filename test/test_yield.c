@@ -6,6 +6,7 @@
 #include <coir/task.h>
 #include <coir/time.h>
 
+#include "fiber/atomics.h"
 #include "test/harness.h"
 
 #include <errno.h>
@@ -357,6 +358,35 @@ START_TEST(pin_does_not_hold_off_cancellation)
 }
 END_TEST
 
+/* ---- more than a run queue holds ---- */
+
+enum { CROWD = 1000 };
+
+static _Atomic(unsigned) passed;
+
+static int yield_until_all_have(void *arg)
+{
+    int rc = coir_yield();
+    (void)arg;
+    fetch_add_relaxed(&passed, 1); /* a count */
+    while (rc == 0 && load_relaxed(&passed) < CROWD)
+        rc = coir_yield();
+    return rc;
+}
+
+static int start_crowd(void *arg)
+{
+    return coir_each(yield_until_all_have, arg, CROWD, 1, 0);
+}
+
+START_TEST(yield_lets_each_of_a_thousand_go_on)
+{
+    static char items[CROWD];
+    ck_assert_int_eq(coir_run(start_crowd, items), 0);
+    ck_assert_uint_eq(load_relaxed(&passed), CROWD);
+}
+END_TEST
+
 COIR_SUITE(yield, TEST_WORKERS)
 {
     TCase *turns = test_case(suite, "turns");
@@ -375,4 +405,7 @@ COIR_SUITE(yield, TEST_WORKERS)
     TCase *pin = test_case(suite, "pin");
     tcase_add_test(pin, pin_keeps_the_fiber_on_its_thread);
     tcase_add_test(pin, pin_does_not_hold_off_cancellation);
+
+    TCase *crowd = test_case(suite, "crowd");
+    tcase_add_test(crowd, yield_lets_each_of_a_thousand_go_on);
 }
