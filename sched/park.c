@@ -25,7 +25,7 @@
  *   park.look     publish: look_end, deliver; observe: resume, another look
  *   park.held     publish: release; observe: wake, claim
  * Tests      test/test_task.c, test/stress_park.c, test/models/park.pml,
- *            test/models/look.pml */
+ *            test/models/look.pml, give.pml */
 #include "sched/park.h"
 
 #include "sched/choice.h"
