@@ -1,4 +1,4 @@
-/* bench/echo_load.c -- who asks an echo server
+/* bench/echo_load.c -- who asks a server of bench/
  *
  * Does       keep one message under way on every connection; compare every
  *            byte that comes back.
@@ -9,6 +9,8 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -30,37 +32,47 @@ struct loader {
     unsigned long sent, answered;
 };
 
-static void fill(char *message, unsigned long number)
+enum { LARGEST = 512 }; /* of a message, either way */
+
+/* The message of that number. */
+static size_t question(enum echo_kind kind, char *bytes, unsigned long number)
 {
+    if (kind == ECHO_HTTP)
+        return (size_t)snprintf(bytes, LARGEST,
+                                "GET /%lu HTTP/1.1\r\nHost: localhost\r\n"
+                                "User-Agent: bench\r\nAccept: */*\r\n\r\n",
+                                number);
     for (int i = 0; i < ECHO_SIZE; i++)
-        message[i] = (char)(number + (unsigned long)i * 3);
+        bytes[i] = (char)(number + (unsigned long)i * 3);
+    return ECHO_SIZE;
 }
 
 static int send_next(struct loader *l, struct connection *c)
 {
-    char message[ECHO_SIZE];
+    char bytes[LARGEST];
 
     c->number = l->sent++;
     c->got = 0;
-    fill(message, c->number);
-    return send(c->fd, message, ECHO_SIZE, MSG_NOSIGNAL) == ECHO_SIZE ? 0
-                                                                      : -EIO;
+    size_t size = question(l->load->kind, bytes, c->number);
+    return send(c->fd, bytes, size, MSG_NOSIGNAL) == (ssize_t)size ? 0 : -EIO;
 }
 
 static int take_answer(struct loader *l, struct connection *c)
 {
-    char bytes[ECHO_SIZE], right[ECHO_SIZE];
-    ssize_t n = recv(c->fd, bytes, ECHO_SIZE - c->got, MSG_DONTWAIT);
+    char bytes[LARGEST], asked[LARGEST];
+    const char *right;
+    size_t size = question(l->load->kind, asked, c->number);
+    size = echo_answer(l->load->kind, asked, size, &right);
+    ssize_t n = recv(c->fd, bytes, size - c->got, MSG_DONTWAIT);
 
     if (n < 0 && errno == EAGAIN)
         return 0;
     if (n <= 0)
         return n < 0 ? -errno : -EPROTO;
-    fill(right, c->number);
     if (memcmp(bytes, right + c->got, (size_t)n) != 0)
         return -EPROTO;
     c->got += (size_t)n;
-    if (c->got < ECHO_SIZE)
+    if (c->got < size)
         return 0;
     l->answered++;
     return l->sent < l->load->requests ? send_next(l, c) : 0;
@@ -76,7 +88,8 @@ static int open_connection(struct loader *l, struct connection *c)
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (c->fd < 0 ||
         connect(c->fd, (const struct sockaddr *)&to, sizeof(to)) < 0 ||
-        epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &event) < 0)
+        (l->epoll >= 0 &&
+         epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &event) < 0))
         return -errno;
     return 0;
 }
@@ -98,31 +111,67 @@ static int ask(struct loader *l)
     return rc;
 }
 
+/* Each message over a connection of its own, one after another. */
+static int ask_anew(const struct echo_load *load)
+{
+    struct loader l = {.load = load, .epoll = -1};
+    int rc = 0;
+
+    while (l.answered < load->requests && rc == 0) {
+        struct connection c = {.fd = -1};
+        char end;
+        rc = open_connection(&l, &c);
+        if (rc == 0)
+            rc = send_next(&l, &c);
+        struct pollfd ready = {.fd = c.fd, .events = POLLIN};
+        unsigned long before = l.answered;
+        l.sent = load->requests; /* no next one on this connection */
+        while (rc == 0 && l.answered == before) {
+            if (poll(&ready, 1, (int)load->seconds * 1000) <= 0)
+                rc = -ETIME;
+            else
+                rc = take_answer(&l, &c);
+        }
+        l.sent = l.answered;
+        if (rc == 0 && recv(c.fd, &end, 1, 0) != 0)
+            rc = -EPROTO; /* it has to hang up */
+        if (c.fd >= 0)
+            close(c.fd);
+    }
+    return rc;
+}
+
+static int ask_over_all(struct loader *l, unsigned count)
+{
+    int rc = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        l->connections[i].fd = -1;
+    for (unsigned i = 0; i < count && rc == 0; i++)
+        rc = open_connection(l, &l->connections[i]);
+    for (unsigned i = 0; i < count && rc == 0; i++)
+        rc = send_next(l, &l->connections[i]);
+    if (rc == 0)
+        rc = ask(l);
+    for (unsigned i = 0; i < count; i++) {
+        if (l->connections[i].fd >= 0)
+            close(l->connections[i].fd);
+    }
+    return rc;
+}
+
 int echo_load(const struct echo_load *load)
 {
     struct loader l = {.load = load};
-    int rc = -ENOMEM;
 
+    if (load->kind == ECHO_ONCE)
+        return ask_anew(load);
     l.epoll = epoll_create1(EPOLL_CLOEXEC);
     if (l.epoll < 0)
         return -errno;
     l.connections = calloc(load->connections, sizeof(*l.connections));
-    if (l.connections) {
-        rc = 0;
-        for (unsigned i = 0; i < load->connections; i++)
-            l.connections[i].fd = -1;
-        for (unsigned i = 0; i < load->connections && rc == 0; i++)
-            rc = open_connection(&l, &l.connections[i]);
-        for (unsigned i = 0; i < load->connections && rc == 0; i++)
-            rc = send_next(&l, &l.connections[i]);
-        if (rc == 0)
-            rc = ask(&l);
-        for (unsigned i = 0; i < load->connections; i++) {
-            if (l.connections[i].fd >= 0)
-                close(l.connections[i].fd);
-        }
-        free(l.connections);
-    }
+    int rc = l.connections ? ask_over_all(&l, load->connections) : -ENOMEM;
+    free(l.connections);
     close(l.epoll);
     return rc;
 }
