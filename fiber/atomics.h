@@ -44,6 +44,8 @@
     atomic_fetch_sub_explicit(p, v, memory_order_relaxed)
 #define fetch_sub_release(p, v) \
     atomic_fetch_sub_explicit(p, v, memory_order_release)
+#define fetch_or_seq_cst(p, v) \
+    atomic_fetch_or_explicit(p, v, memory_order_seq_cst)
 #define fetch_or_acq_rel(p, v) \
     atomic_fetch_or_explicit(p, v, memory_order_acq_rel)
 #define fetch_and_release(p, v) \
@@ -67,6 +69,8 @@
                                             memory_order_relaxed)
 
 #define fence_seq_cst() atomic_thread_fence(memory_order_seq_cst)
+/* The compiler keeps the order; the CPU need not. */
+#define fence_compiler() atomic_signal_fence(memory_order_seq_cst)
 
 /* In a loop that waits for another thread's next few instructions. */
 static inline void coir_i_pause(void)

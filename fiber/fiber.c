@@ -9,6 +9,8 @@
  *     index = chunk << CHUNK_BITS | slot           2^28 slots in all: a packed
  *     chunks[chunk] -> [ slot 0 | slot 1 | ... ]   ticket has room for no more
  *
+ * Edges      fiber.made (publish: coir_i_fiber_new; observe:
+ *            coir_i_fiber_count)
  * Locks      none: the caller lets one coir_i_fiber_new run at a time.
  * Fails      NULL: no memory for a chunk. The next call tries again.
  * Tests      test/test_fiber.c
@@ -24,7 +26,7 @@
 
 /* Untouched pages of the directory cost nothing either. */
 static _Atomic(coir_i_fiber *) chunks[1u << (INDEX_BITS - CHUNK_BITS)];
-static uint32_t made; /* how many slots there are */
+static _Atomic(uint32_t) made; /* how many slots there are */
 
 coir_i_fiber *coir_i_fiber_at(uint32_t index)
 {
@@ -35,7 +37,7 @@ coir_i_fiber *coir_i_fiber_at(uint32_t index)
 
 coir_i_fiber *coir_i_fiber_new(void)
 {
-    uint32_t index = made;
+    uint32_t index = load_relaxed(&made); /* we alone write it */
     coir_i_fiber *fiber;
 
     if (index >> INDEX_BITS)
@@ -52,6 +54,13 @@ coir_i_fiber *coir_i_fiber_new(void)
     fiber->index = index;
     store_relaxed(&fiber->deadline, INT64_MAX);
     store_relaxed(&fiber->linked, INT64_MAX);
-    made = index + 1;
+    /* @publish fiber.made: the slot. */
+    store_release(&made, index + 1);
     return fiber;
+}
+
+uint32_t coir_i_fiber_count(void)
+{
+    /* @observe fiber.made: the slots. */
+    return load_acquire(&made);
 }

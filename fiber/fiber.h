@@ -142,5 +142,7 @@ void coir_i_locals_end(coir_i_life *life);
 coir_i_fiber *coir_i_fiber_new(void);
 /* The slot of an index that a fiber had. */
 coir_i_fiber *coir_i_fiber_at(uint32_t index);
+/* How many slots there are: their indexes are those below. */
+uint32_t coir_i_fiber_count(void);
 
 #endif

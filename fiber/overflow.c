@@ -23,6 +23,8 @@
 
 #define SIGNAL_STACK ((size_t)64 << 10)
 
+_Atomic(uint64_t) coir_i_own_signals;
+
 static const int faults[] = {SIGSEGV, SIGBUS};
 static struct sigaction before[2]; /* const while ours are installed */
 

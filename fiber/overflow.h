@@ -5,7 +5,14 @@
 #ifndef COIR_FIBER_OVERFLOW_H
 #define COIR_FIBER_OVERFLOW_H
 
+#include "fiber/atomics.h"
 #include "fiber/current.h"
+
+#include <stdint.h>
+
+/* Signals that coir has for itself at the moment, besides those of faults: bit
+ * n - 1 is signal n. */
+extern _Atomic(uint64_t) coir_i_own_signals;
 
 /* Watch for the faults of this process. 0 or -errno. */
 int coir_i_overflow_start(void);

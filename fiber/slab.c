@@ -22,6 +22,10 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#ifndef MAP_STACK
+#    define MAP_STACK 0
+#endif
+
 static _Atomic(coir_i_slab *) all;     /* the youngest; by older */
 static _Atomic(coir_i_slab *) orphans; /* by next */
 
@@ -57,7 +61,9 @@ coir_i_slab *coir_i_slab_map(coir_i_slab **unused, size_t size, size_t stride,
         return NULL;
     }
     /* One touch would cost a huge page. A kernel that has none says EINVAL. */
+#ifdef MADV_NOHUGEPAGE
     COIR_IGNORE(madvise(low, size, MADV_NOHUGEPAGE));
+#endif
     slab->carved = 0;
     slab->guards = 0;
     store_relaxed(&slab->size, size);

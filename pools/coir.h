@@ -8,15 +8,25 @@
 #ifndef COIR_H
 #define COIR_H
 
+#include <coir/barrier.h>
 #include <coir/base.h>
+#include <coir/chan.h>
+#include <coir/cond.h>
+#include <coir/dump.h>
+#include <coir/event.h>
 #include <coir/fiber.h>
 #include <coir/io.h>
 #include <coir/local.h>
+#include <coir/mutex.h>
 #include <coir/net.h>
 #include <coir/nursery.h>
+#include <coir/once.h>
 #include <coir/processes.h>
+#include <coir/queue.h>
 #include <coir/run.h>
+#include <coir/rwlock.h>
 #include <coir/scope.h>
+#include <coir/sem.h>
 #include <coir/stats.h>
 #include <coir/task.h>
 #include <coir/threads.h>

@@ -15,6 +15,7 @@
 #include "sched/nursery.h"
 #include "sched/runtime.h"
 #include "sched/task.h"
+#include "sched/trace.h"
 #include "sched/tree.h"
 #include "sched/worker.h"
 
@@ -72,6 +73,8 @@ void coir_i_child_run(const coir_i_child *c, coir_i_nursery *n)
     f->life = &life;
     if (start)
         coir_i_copy_text(life.name, sizeof life.name, start->name);
+    if (coir_i_traces())
+        coir_i_trace_begin(&life);
     if (task) {
         coir_i_scope_push(&own, f, 0, COIR_NEVER);
         coir_i_task_begin(task, &own);
@@ -93,6 +96,8 @@ void coir_i_child_run(const coir_i_child *c, coir_i_nursery *n)
     }
     if (coir_i_unlikely(start != NULL))
         free(start);
+    if (coir_i_traces())
+        coir_i_trace_end(&life);
     f->life = life.outer;
     coir_i_count_up(&coir_i_worker_here()->counts.ended);
 }

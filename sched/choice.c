@@ -24,7 +24,7 @@ static uint64_t mix(uint64_t z)
 void coir_i_choice_start(uint64_t seed)
 {
     coir_i_seeded = seed != 0;
-    for (unsigned i = 0; i < coir_i_runtime.count; i++)
+    for (unsigned i = 0; i < coir_i_runtime.configured; i++)
         coir_i_runtime.workers[i].choices =
             mix(seed ? seed : coir_i_ticks()) + i;
 }

@@ -106,7 +106,7 @@ int coir_parallel(coir_fn *fn, void *items, size_t count, size_t size)
                         .items = items,
                         .count = count,
                         .size = size,
-                        .takers = coir_i_runtime.count};
+                        .takers = coir_i_runtime.configured};
     int rc = coir_i_enter();
     if (rc < 0)
         return rc;

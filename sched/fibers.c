@@ -218,13 +218,23 @@ static void keep_slots(coir_i_fiber *f)
 
 void coir_i_fibers_stop(void)
 {
-    for (unsigned i = 0; i < coir_i_runtime.count; i++)
+    for (unsigned i = 0; i < coir_i_worker_count(); i++)
         keep_slots(coir_i_runtime.workers[i].cache);
     keep_slots(depot.idle);
     keep_slots(depot.cold);
     depot.idle = depot.cold = NULL;
     coir_i_stack_pool_end(&depot.pool);
     store_relaxed(&coir_i_runtime.starved, false);
+}
+
+void coir_i_fibers_keep_stacks(void)
+{
+    coir_i_mutex_lock(&depot.lock);
+}
+
+void coir_i_fibers_release_stacks(void)
+{
+    coir_i_mutex_unlock(&depot.lock);
 }
 
 void coir_i_fibers_stats(coir_stats *stats)

@@ -9,15 +9,24 @@
  * watches: a watcher finds it anyway. The last watcher that found work wakes
  * the next if there is more.
  *
+ * A spare worker of which there are too many (sched/spare.c) ceases to watch
+ * and sits on the *bench*: it is not active any more, and nobody wakes it but
+ * the monitor and who has a fiber that is pinned to it.
+ *
  * Invariants
- *   I1  idle.state = sleepers + watchers << 32, and changes for a sleeper under
- *       idle.lock with the list; each sleeper is on the list once.
+ *   I1  idle.state = sleepers + active << 16 + watchers << 32, and changes for
+ *       a sleeper under idle.lock with the list; each sleeper is on the list
+ *       once. Likewise who sits down on the bench, or leaves it.
  *   I2  a worker announces its sleep, and then looks at every source of work
  *       once more; whoever publishes work does that, and then looks at
  *       idle.state. One of the two sees the other.
  *   I3  whoever takes a sleeper off the list counts it as a watcher, and sets
  *       its token; a token that is set ends the next sleep at once.
  *   I4  one worker at a time has the seat, and calls poller.wait.
+ *   I5  who sits on the bench has nothing in its inbox, and the runtime was not
+ *       stopping: both are looked at under idle.lock, which whoever changes
+ *       them takes afterwards, to wake it. What it was counted on to find as a
+ *       watcher is left to a sleeper, whom it wakes.
  *
  * Locks      idle.lock; under it nothing else is locked.
  * Edges      idle.sleep (dekker), idle.token (publish: wake; observe: doze)
@@ -30,6 +39,8 @@
 #include "sched/monitor.h"
 #include "sched/runtime.h"
 #include "sched/seat.h"
+#include "sched/spare.h"
+#include "sched/trace.h"
 #include "sched/worker.h"
 
 #include <stdlib.h>
@@ -44,13 +55,24 @@ _Atomic(uint64_t) coir_i_idle_state;
 static struct {
     coir_i_spin lock;
     coir_i_worker *sleepers; /* the last to fall asleep first */
+    uint64_t awakenings;     /* from 1 */
 } idle;
 
-void coir_i_idle_start(void)
+void coir_i_idle_start(unsigned workers)
 {
-    store_relaxed(&coir_i_idle_state, 0);
+    store_relaxed(&coir_i_idle_state, workers * COIR_I_ACTIVE);
     store_relaxed(&idle.lock.taken, 0); /* a fork may have left it taken */
     idle.sleepers = NULL;
+    idle.awakenings = 1;
+}
+
+uint64_t coir_i_idle_rest(void)
+{
+    coir_i_spin_lock(&idle.lock);
+    bool all = coir_i_idle_all_sleep(load_relaxed(&coir_i_idle_state));
+    uint64_t rest = all ? idle.awakenings : 0;
+    coir_i_spin_unlock(&idle.lock);
+    return rest;
 }
 
 /* ---- waking ---- */
@@ -63,7 +85,16 @@ static void take_off_list(coir_i_worker *w)
         at = &(*at)->sleeper_below;
     *at = w->sleeper_below;
     store_relaxed(&w->asleep, false);
-    fetch_add_relaxed(&coir_i_idle_state, COIR_I_WATCHER - 1);
+    idle.awakenings++;
+    fetch_add_relaxed(&coir_i_idle_state, COIR_I_WATCHER - COIR_I_SLEEPER);
+}
+
+/* Likewise. */
+static void take_off_bench(coir_i_worker *w)
+{
+    store_relaxed(&w->benched, false);
+    idle.awakenings++;
+    fetch_add_relaxed(&coir_i_idle_state, COIR_I_WATCHER + COIR_I_ACTIVE);
 }
 
 static void post(coir_i_worker *w)
@@ -99,20 +130,23 @@ __attribute__((noinline, cold)) void coir_i_wake_worker_slow(void)
         post(w);
 }
 
-void coir_i_wake_this(coir_i_worker *w)
+bool coir_i_wake_this(coir_i_worker *w)
 {
     coir_i_spin_lock(&idle.lock);
-    bool slept = load_relaxed(&w->asleep);
+    bool slept = load_relaxed(&w->asleep), sat = load_relaxed(&w->benched);
     if (slept)
         take_off_list(w);
+    if (sat)
+        take_off_bench(w);
     coir_i_spin_unlock(&idle.lock);
-    if (slept)
+    if (slept || sat)
         post(w);
+    return slept || sat;
 }
 
 void coir_i_wake_all(void)
 {
-    for (unsigned i = 0; i < coir_i_runtime.count; i++)
+    for (unsigned i = 0; i < coir_i_worker_count(); i++)
         coir_i_wake_this(&coir_i_runtime.workers[i]);
 }
 
@@ -162,13 +196,15 @@ static bool steal_from(coir_i_worker *w, coir_i_worker *v, coir_time now)
 
 static bool steal(coir_i_worker *w, coir_time now)
 {
-    unsigned count = coir_i_runtime.count;
+    unsigned count = coir_i_worker_count();
     w->seed = w->seed * 1664525 + 1013904223;
     unsigned first = (w->seed >> 16) % count;
     for (unsigned i = 0; i < count; i++) {
         coir_i_worker *v = &coir_i_runtime.workers[(first + i) % count];
         if (v != w && steal_from(w, v, now)) {
             coir_i_count_up(&w->counts.steals);
+            if (coir_i_traces())
+                coir_i_trace_steal(v->id);
             return true;
         }
     }
@@ -187,7 +223,8 @@ static bool has_own(coir_i_worker *w)
 static bool others_work(void)
 {
     uint64_t state = load_relaxed(&coir_i_idle_state);
-    return (uint32_t)state + (state >> 32) < coir_i_runtime.count;
+    return coir_i_idle_sleepers(state) + (state >> 32) <
+           coir_i_idle_active(state);
 }
 
 static bool find(coir_i_worker *w, coir_time now)
@@ -195,7 +232,7 @@ static bool find(coir_i_worker *w, coir_time now)
     if (!others_work())
         w->polled_at = coir_i_ticks(); /* we are about to wait there anyway */
     coir_i_look_around(w);
-    return has_own(w) || (coir_i_runtime.count > 1 && steal(w, now));
+    return has_own(w) || (coir_i_worker_count() > 1 && steal(w, now));
 }
 
 /* After the sleep was announced: every source of work, ours and everyone's. */
@@ -208,7 +245,7 @@ static bool any_work(coir_i_worker *w)
         coir_i_runtime_has_starts() || load_relaxed(&w->inbox) || w->pinned ||
         load_relaxed(&w->next))
         return true;
-    for (unsigned i = 0; i < coir_i_runtime.count; i++) {
+    for (unsigned i = 0; i < coir_i_worker_count(); i++) {
         coir_i_worker *v = &coir_i_runtime.workers[i];
         if (coir_i_ring_length(&v->ring))
             return true;
@@ -232,7 +269,7 @@ static void announce_sleep(coir_i_worker *w)
     w->sleeper_below = idle.sleepers;
     idle.sleepers = w;
     store_relaxed(&w->asleep, true);
-    fetch_add_relaxed(&coir_i_idle_state, 1 - COIR_I_WATCHER);
+    fetch_add_relaxed(&coir_i_idle_state, COIR_I_SLEEPER - COIR_I_WATCHER);
     coir_i_spin_unlock(&idle.lock);
 }
 
@@ -256,7 +293,7 @@ static void sleep_until_woken(coir_i_worker *w)
             coir_i_seat_stand_up();
             w->polled_at = coir_i_ticks();
         } else {
-            coir_i_seat_tell(); /* the virtual clock may go on now */
+            coir_i_seat_tell(); /* nothing may be left that can happen */
             if (coir_i_unlikely(w->wants_stack))
                 coir_i_seat_wake(); /* who sits there tries again for us */
             /* @observe idle.token: what we are woken for. */
@@ -266,6 +303,41 @@ static void sleep_until_woken(coir_i_worker *w)
     }
     wake_up(w);
     store_relaxed(&w->token, 0); /* I3: what it said, we look for now */
+}
+
+/* ---- the bench ---- */
+
+static void stay_on_bench(coir_i_worker *w)
+{
+    do {
+        /* @observe idle.token: what we are woken for. */
+        while (!load_acquire(&w->token))
+            coir_i_futex_wait(&w->token, 0, COIR_NEVER);
+        /* @observe idle.token: and that we were taken off the bench; else it
+         * was an old one. */
+        exchange_acquire(&w->token, 0);
+    } while (load_relaxed(&w->benched));
+}
+
+/* A watcher sits down until it is wanted again; false: it cannot. */
+static __attribute__((cold, noinline)) bool sit_on_bench(coir_i_worker *w)
+{
+    coir_i_spare_hand_over(w);
+    coir_i_spin_lock(&idle.lock);
+    bool sits = coir_i_is_surplus(w) && !load_relaxed(&coir_i_runtime.stopping);
+    if (sits) {
+        store_relaxed(&w->benched, true);
+        fetch_add_relaxed(&coir_i_idle_state, -COIR_I_WATCHER - COIR_I_ACTIVE);
+    }
+    coir_i_spin_unlock(&idle.lock);
+    if (!sits)
+        return false;
+    /* @dekker idle.sleep: who saw us watch told nobody; and all may sleep now
+     * but us, or nobody be in the seat. A sleeper finds out. */
+    fence_seq_cst();
+    coir_i_wake_worker();
+    stay_on_bench(w);
+    return true;
 }
 
 /* ---- the life of a worker ---- */
@@ -278,7 +350,7 @@ static bool more_work(coir_i_worker *w)
     fence_seq_cst();
     if (!coir_i_global_empty() || coir_i_runtime_has_starts())
         return true;
-    for (unsigned i = 0; i < coir_i_runtime.count; i++) {
+    for (unsigned i = 0; i < coir_i_worker_count(); i++) {
         coir_i_worker *v = &coir_i_runtime.workers[i];
         unsigned mine = v == w;
         /* Its lock orders this against a start. */
@@ -289,13 +361,15 @@ static bool more_work(coir_i_worker *w)
     return false;
 }
 
-/* Come back when there is something to do, or the runtime stops. */
-static void find_work(coir_i_worker *w)
+/* A watcher: come back when there is something to do, or the runtime stops. */
+static void search(coir_i_worker *w)
 {
-    /* @dekker idle.sleep: we look for work after it. */
-    fetch_add_seq_cst(&coir_i_idle_state, COIR_I_WATCHER);
     coir_time begin = coir_i_sys_now(), now = begin;
-    while (!load_relaxed(&coir_i_runtime.stopping) && !find(w, now)) {
+    while (!load_relaxed(&coir_i_runtime.stopping)) {
+        if (coir_i_unlikely(coir_i_is_surplus(w)) && sit_on_bench(w))
+            begin = now = coir_i_sys_now();
+        if (find(w, now))
+            break;
         bool watch =
             load_relaxed(&coir_i_idle_state) >> 32 == 1 && others_work();
         if (watch && now - begin < SPIN) {
@@ -313,16 +387,32 @@ static void find_work(coir_i_worker *w)
     }
     /* @dekker idle.sleep: then whether there is more than we take. */
     uint64_t before = fetch_add_seq_cst(&coir_i_idle_state, -COIR_I_WATCHER);
-    if (before >> 32 == 1 && (uint32_t)before && more_work(w))
+    if (before >> 32 == 1 && coir_i_idle_sleepers(before) && more_work(w))
         coir_i_wake_worker();
     coir_i_monitor_wake();
+}
+
+static void find_work(coir_i_worker *w)
+{
+    /* @dekker idle.sleep: we look for work after it. */
+    fetch_add_seq_cst(&coir_i_idle_state, COIR_I_WATCHER);
+    search(w);
+}
+
+void coir_i_stand_in(coir_i_worker *w)
+{
+    stay_on_bench(w);
+    search(w);
+    coir_i_work(w);
 }
 
 void coir_i_work(coir_i_worker *w)
 {
     while (!load_relaxed(&coir_i_runtime.stopping)) {
-        coir_i_taken child;
-        coir_i_fiber *f = coir_i_pick(w, COIR_I_CHILD, &child);
+        coir_i_taken child = {.of = NULL};
+        coir_i_fiber *f = NULL;
+        if (coir_i_likely(!coir_i_is_surplus(w)))
+            f = coir_i_pick(w, COIR_I_CHILD, &child);
         if (f || child.of)
             coir_i_run(w, f, &child, NULL);
         else

@@ -7,6 +7,8 @@
 
 #include <coir/run.h>
 
+#include "sched/park.h"
+
 typedef struct coir_i_module coir_i_module;
 struct coir_i_module {
     /* From coir_run before it has started a thread. Below 0: coir_run returns
@@ -29,6 +31,13 @@ void coir_i_module_add(coir_i_module *module);
  * fiber. While one is out the virtual clock does not jump. */
 void coir_i_outside_begin(void);
 void coir_i_outside_end(void);
+/* The same end, for a thread that may outlive the run: wake who waits for the
+ * call (see coir_i_wake). The run goes on until we are through. */
+bool coir_i_outside_wake(coir_i_ticket ticket, unsigned reason);
+
+/* A thread of coir's own, which wakes no fiber unless that is counted as
+ * outside: +1 is the first thing that it does, -1 the last. */
+void coir_i_own_threads_add(int change);
 
 /* In the child of a fork that did not go through fork(2), which calls this by
  * itself: no runtime runs here, and the thread is no worker. */
@@ -36,5 +45,9 @@ void coir_i_forked(void);
 
 /* Does a runtime run in this process? */
 bool coir_i_runs(void);
+
+/* Is this the child of a fork, in which none was started? Then nobody is there
+ * who would unlock what was locked. */
+bool coir_i_is_forked(void);
 
 #endif

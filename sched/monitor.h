@@ -11,6 +11,14 @@
 int coir_i_monitor_start(void);
 void coir_i_monitor_stop(void);
 
+/* A worker of whose children nobody sees to, from 1; 0: there is none. A hint
+ * for who looks around. */
+extern _Atomic(uint32_t) coir_i_monitor_left
+    __attribute__((visibility("hidden")));
+struct coir_i_worker;
+/* Take some of them. */
+void coir_i_monitor_take_left(struct coir_i_worker *w);
+
 void coir_i_monitor_wake_slow(void) __attribute__((cold, noinline));
 extern _Atomic(uint32_t) coir_i_monitor_sleeps
     __attribute__((visibility("hidden")));

@@ -17,6 +17,12 @@
 #include <errno.h>
 #include <string.h>
 
+/* The newest nursery first: a tree of fibers goes into the depth, and few of
+ * them live at a time. But one in so many comes from the oldest, so that none
+ * waits for ever behind those that go on starting. Even: every other pick asks
+ * for a fiber first. */
+enum { OLDEST_TURN = 32 };
+
 /* ---- under the lock of the nest's worker ---- */
 
 static inline void count_change(coir_i_nest *nest, int more)
@@ -106,6 +112,15 @@ static inline coir_i_chunk *take_first(coir_i_nest *nest, coir_i_nursery *n,
 
 /* ---- which nest ---- */
 
+/* Locked or entered by bias: what was not done means nothing here, and two
+ * plain stores are cheaper than to ask. The bias last: after it others may lock
+ * what was entered by it. */
+static inline void unlock(coir_i_nest *nest)
+{
+    coir_i_spin_unlock(&nest->lock);
+    coir_i_bias_leave(&nest->bias);
+}
+
 /* Lock the home of n. While nothing waits in n, that is whoever asks. */
 static __attribute__((noinline, cold)) coir_i_worker *
 lock_foreign_home(coir_i_nursery *n, coir_i_worker *w)
@@ -128,12 +143,11 @@ static inline coir_i_worker *lock_home(coir_i_nursery *n, coir_i_worker *w)
 {
     /* relaxed: looked at again under the lock. */
     if (load_relaxed(&n->waiting.home) == w) {
-        if (w->alone) /* then nobody else reaches a nest: 4 ns a child */
-            return w;
-        coir_i_spin_lock(&w->nest.lock);
+        if (!coir_i_bias_enter(&w->nest.bias))
+            coir_i_spin_lock(&w->nest.lock);
         if (load_relaxed(&n->waiting.home) == w)
             return w;
-        coir_i_spin_unlock(&w->nest.lock);
+        unlock(&w->nest);
     }
     return lock_foreign_home(n, w);
 }
@@ -186,12 +200,12 @@ int coir_i_nest_start(coir_i_nursery *n, const coir_i_child *c, bool by_opener)
             /* Inside the lock: who sleeps already is seen, and who goes to
              * sleep later takes the lock and sees the child. */
             coir_i_wake_worker();
-            coir_i_spin_unlock(&home->nest.lock);
+            unlock(&home->nest);
             if (spare)
                 coir_i_chunk_free(w, spare);
             return 0;
         }
-        coir_i_spin_unlock(&home->nest.lock);
+        unlock(&home->nest);
         spare = coir_i_chunk_new(w);
         if (!spare)
             return -ENOMEM;
@@ -208,23 +222,23 @@ bool coir_i_nest_take_own(coir_i_nursery *n, bool inside, coir_i_child *c,
     coir_i_worker *home = lock_home(n, w);
     coir_i_chunk *chunk = load_relaxed(&n->waiting.head);
     if (!chunk) {
-        coir_i_spin_unlock(&home->nest.lock);
+        unlock(&home->nest);
         return false;
     }
     *elsewhere =
         !inside || coir_i_has_own_fiber(coir_i_chunk_at(chunk, chunk->first));
     coir_i_chunk *empty = take_first(&home->nest, n, *elsewhere, c);
-    coir_i_spin_unlock(&home->nest.lock);
+    unlock(&home->nest);
     if (empty)
         coir_i_chunk_free(w, empty);
     return true;
 }
 
-bool coir_i_nest_take_oldest(coir_i_worker *w, coir_i_taken *taken)
+bool coir_i_nest_take(coir_i_worker *w, coir_i_taken *taken)
 {
     coir_i_nest *nest = &w->nest;
     coir_i_chunk *empty = NULL;
-    if (!w->alone)
+    if (!coir_i_bias_enter(&nest->bias))
         coir_i_spin_lock(&nest->lock);
     coir_i_chunk *loot = nest->loot;
     if (loot) {
@@ -235,10 +249,11 @@ bool coir_i_nest_take_oldest(coir_i_worker *w, coir_i_taken *taken)
             empty = loot;
             nest->loot = loot->next;
         }
-    } else if ((taken->of = nest->oldest)) {
+    } else if ((taken->of =
+                    w->picks % OLDEST_TURN ? nest->newest : nest->oldest)) {
         empty = take_first(nest, taken->of, true, &taken->child);
     }
-    coir_i_spin_unlock(&nest->lock);
+    unlock(nest);
     if (empty)
         coir_i_chunk_free(w, empty);
     return taken->of != NULL;

@@ -19,7 +19,8 @@
  *       last access. So an opener that sees no head (acquire) and then
  *       out == 1 (acquire) is alone with it.
  *
- * Locks      nest.lock; two are never held at once. Under it nobody parks,
+ * Locks      nest.lock, or in its place nest.bias (sched/bias.h) by the only
+ *            worker; two are never held at once. Under it nobody parks,
  *            allocates or calls out.
  * Edges      nest.head (nest_next_chunk -> the opener in close)
  *            nest.home (lock_foreign_home, both ends)
@@ -30,6 +31,7 @@
 #include <coir/nursery.h>
 
 #include "fiber/fiber.h"
+#include "sched/bias.h"
 #include "sched/lock.h"
 
 struct coir_i_worker;
@@ -80,6 +82,7 @@ typedef struct coir_i_waiting {
 
 typedef struct coir_i_nest {
     coir_i_spin lock;
+    coir_i_bias bias;        /* of the worker: it does without the lock */
     _Atomic(uint64_t) state; /* children that wait | starts and takes << 32.
                                 Read without the lock as a hint */
     coir_i_nursery *oldest, *newest;
@@ -102,8 +105,9 @@ int coir_i_nest_start(coir_i_nursery *n, const coir_i_child *c,
 bool coir_i_nest_take_own(coir_i_nursery *n, bool inside, coir_i_child *c,
                           bool *elsewhere);
 
-/* The oldest child that waits on this worker; it counts as out. */
-bool coir_i_nest_take_oldest(struct coir_i_worker *w, coir_i_taken *taken);
+/* A child that waits on this worker, the first of its nursery; it counts as
+ * out. */
+bool coir_i_nest_take(struct coir_i_worker *w, coir_i_taken *taken);
 
 /* The other end of takes: `count` children of n that counted as out have
  * ended. True if they were the last and the opener has given up its own count:

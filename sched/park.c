@@ -30,7 +30,9 @@
 
 #include "sched/choice.h"
 #include "sched/clock.h"
+#include "sched/monitor.h"
 #include "sched/scope.h"
+#include "sched/trace.h"
 #include "sched/tree.h"
 #include "sched/word.h"
 #include "sched/worker.h"
@@ -39,7 +41,8 @@
 #include <sched.h>
 
 enum {
-    SHARE = 128,      /* calls in a row that did not have to park */
+    SHARE = 256,      /* calls in a row that did not have to park: a channel of
+                         a usual length is full before */
     SEEDED_SHARE = 4, /* with a seed: from 1 to so many */
 };
 
@@ -73,15 +76,19 @@ coir_i_ticket coir_i_arm(coir_time until, enum coir_i_wait_kind kind,
     f->stack->wait = wait;
     f->stack->waits_on = on;
     f->stack->waits_since = load_relaxed(&coir_i_clock_coarse);
-    if (wait->flags & COIR_I_WAIT_OUTSIDE)
-        coir_i_count_up(&w->counts.outside_begun);
+    if (wait->flags & (COIR_I_WAIT_OUTSIDE | COIR_I_WAIT_LOCK))
+        coir_i_count_up(wait->flags & COIR_I_WAIT_LOCK
+                            ? &w->counts.locks_begun
+                            : &w->counts.outside_begun);
     /* relaxed: the exchange comes between these and whoever reads W. */
     store_relaxed(&f->until, until);
     store_relaxed(&f->deadline, deadline);
     /* relaxed: nobody else writes W while we run. */
     uint64_t seq = coir_i_word_seq(load_relaxed(&f->word));
     /* @dekker park.cancel: before the epoch is looked at, in park. */
-    exchange_seq_cst(&f->word, coir_i_word(seq, kind, COIR_I_ARMED));
+    exchange_seq_cst(&f->word,
+                     coir_i_word(seq, kind | (wait->flags & COIR_I_WAIT_LOCK),
+                                 COIR_I_ARMED));
     if (deadline != COIR_NEVER)
         coir_i_timer_link(&w->wheel, f, deadline);
     return (coir_i_ticket){f, seq};
@@ -120,6 +127,16 @@ static uint64_t wait_for_looker(coir_i_fiber *f)
     return word;
 }
 
+/* Under a look: a rewait may change it. */
+static __attribute__((cold, noinline)) void trace_wait(coir_i_fiber *f)
+{
+    coir_i_ticket ticket;
+    if (coir_i_look(f, &ticket)) {
+        coir_i_trace_wait(f);
+        coir_i_look_end(f);
+    }
+}
+
 unsigned coir_i_park(void)
 {
     coir_i_worker *w = coir_i_worker_here();
@@ -134,6 +151,8 @@ unsigned coir_i_park(void)
     uint64_t word = load_acquire(&f->word);
     if (coir_i_word_phase(word) != COIR_I_NOTIF) {
         coir_i_count_up(&w->counts.parks);
+        if (coir_i_traces())
+            trace_wait(f);
         coir_i_leave(w, commit_parked);
         /* @observe park.reason: likewise; and the looker's end. */
         word = load_acquire(&f->word);
@@ -150,8 +169,10 @@ unsigned coir_i_park(void)
     else /* the wheel may have let go of our node during the wait */
         coir_i_scope_watch(f, f->stack->scope_until);
     w = coir_i_worker_here();
-    if (f->stack->wait->flags & COIR_I_WAIT_OUTSIDE)
-        coir_i_count_up(&w->counts.outside_ended);
+    unsigned flags = f->stack->wait->flags;
+    if (flags & (COIR_I_WAIT_OUTSIDE | COIR_I_WAIT_LOCK))
+        coir_i_count_up(flags & COIR_I_WAIT_LOCK ? &w->counts.locks_ended
+                                                 : &w->counts.outside_ended);
     *w->thread.error_number = error_number;
     return coir_i_word_reason(word);
 }
@@ -181,8 +202,11 @@ static inline uint64_t claim(coir_i_ticket ticket, unsigned reason,
         /* @publish park.reason: what we did before.
          * @observe park.context: its context, if it was PARKED.
          * @observe park.held: whoever read its stack has done so. */
-        if (cas_acq_rel(&f->word, &word, claimed))
+        if (cas_acq_rel(&f->word, &word, claimed)) {
+            if (coir_i_traces())
+                coir_i_trace_wake(ticket);
             return word;
+        }
     }
 }
 
@@ -239,7 +263,37 @@ bool coir_i_waits_cancellable(coir_i_fiber *f)
     uint64_t word = load_relaxed(&f->word);
     unsigned phase = coir_i_word_phase(word);
     return (phase == COIR_I_ARMED || phase == COIR_I_PARKED) &&
-           coir_i_word_reason(word) == COIR_I_CANCELLABLE;
+           !(coir_i_word_reason(word) & COIR_I_UNCANCELLABLE);
+}
+
+void coir_i_rewait(coir_i_ticket ticket, const coir_i_wait *wait,
+                   const void *on)
+{
+    coir_i_fiber *f = ticket.fiber;
+    coir_i_ticket seen;
+    if (!coir_i_look(f, &seen))
+        return;
+    uint64_t word = load_relaxed(&f->word);
+    uint64_t lock = (uint64_t)COIR_I_WAIT_LOCK << COIR_I_REASON_SHIFT;
+    /* If it was claimed meanwhile it does not matter any more. */
+    while (seen.seq == ticket.seq && wait->flags & COIR_I_WAIT_LOCK &&
+           coir_i_word_phase(word) != COIR_I_NOTIF) {
+        if (!cas_relaxed(&f->word, &word, word | lock))
+            continue;
+        /* relaxed: a hint. */
+        fetch_add_relaxed(&coir_i_runtime.locks_later, 1);
+        f->stack->wait = wait;
+        f->stack->waits_on = on;
+        f->stack->waits_since = load_relaxed(&coir_i_clock_coarse);
+        break;
+    }
+    coir_i_look_end(f);
+    if (!coir_i_worker_here()) {
+        /* @dekker monitor.sleeps: after locks_later; all may sleep, and this
+         * may have closed a circle. */
+        fence_seq_cst();
+        coir_i_monitor_wake();
+    }
 }
 
 void coir_i_look_end(coir_i_fiber *f)

@@ -103,6 +103,10 @@ void coir_i_deliver(coir_i_fiber *f, bool parked);
  * it does not wait. *ticket is that of its wait. */
 bool coir_i_look(coir_i_fiber *f, coir_i_ticket *ticket);
 void coir_i_look_end(coir_i_fiber *f);
+/* The wait goes on, but for a lock now: it had begun as a wait for something
+ * else that is no lock, nor outside. */
+void coir_i_rewait(coir_i_ticket ticket, const coir_i_wait *wait,
+                   const void *on);
 /* Under a look: may cancelling end this wait? */
 bool coir_i_waits_cancellable(coir_i_fiber *f);
 

@@ -11,15 +11,18 @@
 #include "fiber/context.h"
 #include "sched/choice.h"
 #include "sched/clock.h"
+#include "sched/monitor.h"
 #include "sched/runtime.h"
 #include "sched/scope.h"
+#include "sched/spare.h"
+#include "sched/trace.h"
 #include "sched/worker.h"
 
 enum {
-    NEXTS = 3,  /* in a row; then the others have their turn */
-    GLANCE = 8, /* picks from one look at the tick counter to the next */
-    LOOK = 64,  /* picks from one look around to the next, at most */
-    DUE = 64,   /* timers seen to at once */
+    NEXTS = 3,      /* in a row; then the others have their turn */
+    GLANCE = 8,     /* picks from one look at the tick counter to the next */
+    LOOK = 64,      /* picks from one look around to the next, at most */
+    DUE = 64,       /* timers seen to at once */
     SEEDED_LOOK = 8 /* with a seed: one look around in so many picks */
 };
 static const coir_time LOOK_AT_LEAST = 200000; /* ns */
@@ -43,7 +46,7 @@ coir_time coir_i_fire_timers(coir_i_worker *w)
 {
     coir_time now = 0, first = COIR_NEVER;
     /* Everyone's: its worker may sleep, or be busy with one fiber. */
-    for (unsigned i = 0; i < coir_i_runtime.count; i++) {
+    for (unsigned i = 0; i < coir_i_worker_count(); i++) {
         coir_i_wheel *wheel = &coir_i_runtime.workers[i].wheel;
         coir_time next = load_relaxed(&wheel->next);
         if (next == COIR_NEVER)
@@ -77,12 +80,15 @@ void coir_i_look_around(coir_i_worker *w)
     w->glance_in = coir_i_seeded ? 1 : GLANCE;
     w->look_in = LOOK / GLANCE;
     w->looked_at = now;
+    coir_i_count_up(&w->counts.looks);
     w->gathering = true;
     coir_i_global_turn(w);
     coir_i_runtime_take_starts(w);
     coir_i_fibers_sample();
     coir_i_fire_timers(w);
-    if (now - w->polled_at > w->poll_at_most) {
+    if (coir_i_unlikely(load_relaxed(&coir_i_monitor_left)))
+        coir_i_monitor_take_left(w);
+    if (coir_i_seeded || now - w->polled_at > w->poll_at_most) {
         w->polled_at = now;
         coir_i_poll_now(w);
     }
@@ -106,11 +112,17 @@ void coir_i_pick_init(coir_i_worker *w)
 
 /* ---- choosing ---- */
 
-static __attribute__((cold, noinline)) void demote(coir_i_worker *w,
-                                                   coir_i_fiber *f)
+/* The one woken last has gone first often enough: to the end of the ring with
+ * it, if anybody else waits. */
+static __attribute__((noinline)) coir_i_fiber *let_others_go(coir_i_worker *w,
+                                                             coir_i_fiber *f)
 {
     w->nexts = 0;
-    coir_i_ready(f, false); /* to the end of the ring */
+    if (!coir_i_ring_length(&w->ring) && !coir_i_nest_waiting(&w->nest) &&
+        !w->pinned && !load_relaxed(&w->inbox))
+        return f;
+    coir_i_ready(f, false);
+    return NULL;
 }
 
 static inline coir_i_fiber *take_next(coir_i_worker *w)
@@ -120,10 +132,8 @@ static inline coir_i_fiber *take_next(coir_i_worker *w)
         return NULL;
     /* @observe ready.next: nothing new: we put it there. */
     coir_i_fiber *f = exchange_acquire(&w->next, NULL);
-    if (f && coir_i_unlikely(++w->nexts > NEXTS)) {
-        demote(w, f);
-        f = NULL;
-    }
+    if (f && coir_i_unlikely(++w->nexts > NEXTS))
+        f = let_others_go(w, f);
     return f;
 }
 
@@ -145,7 +155,7 @@ static inline coir_i_fiber *take_ready(coir_i_worker *w)
     if (coir_i_unlikely(pinned) && (w->picks & 2))
         f = take_pinned(w);
     if (!f)
-        f = coir_i_ring_get(&w->ring, w->alone);
+        f = coir_i_ring_get(&w->ring);
     if (!f && coir_i_unlikely(pinned))
         f = take_pinned(w);
     return f;
@@ -156,7 +166,7 @@ static inline bool take_child(coir_i_worker *w, enum coir_i_children children,
 {
     return children != COIR_I_NO_CHILD && coir_i_nest_waiting(&w->nest) &&
            (children == COIR_I_CHILD_ON_OUR_OWN || coir_i_fibers_at_hand(w)) &&
-           coir_i_nest_take_oldest(w, child);
+           coir_i_nest_take(w, child);
 }
 
 /* With a seed: any that is ready, or any child. */
@@ -177,7 +187,7 @@ pick_any(coir_i_worker *w, enum coir_i_children children, coir_i_taken *child)
     if (which < born + pinned && (f = take_pinned(w)))
         return f;
     coir_i_ring_shuffle(&w->ring, coir_i_choose(ready + 1));
-    if ((f = coir_i_ring_get(&w->ring, w->alone)) || (f = take_pinned(w)))
+    if ((f = coir_i_ring_get(&w->ring)) || (f = take_pinned(w)))
         return f;
     take_child(w, children, child);
     return NULL;
@@ -188,8 +198,11 @@ coir_i_fiber *coir_i_pick(coir_i_worker *w, enum coir_i_children children,
 {
     coir_i_fiber *f;
     child->of = NULL;
-    if (coir_i_time_to_look(w))
+    if (coir_i_time_to_look(w)) {
         coir_i_look_around(w);
+        if (coir_i_unlikely(coir_i_is_surplus(w)))
+            return NULL; /* its own context gives away what it has */
+    }
     if (coir_i_unlikely(coir_i_seeded))
         return pick_any(w, children, child);
     if (coir_i_unlikely((f = take_next(w)) != NULL))
@@ -212,6 +225,8 @@ static inline void switch_to(coir_i_worker *w, coir_i_fiber *f,
 {
     coir_i_count_up(&w->counts.switches);
     w->calls = w->calls_begin;
+    if (coir_i_traces())
+        coir_i_trace_switch(f);
     coir_i_switch(&w->thread, f, commit);
 }
 
@@ -241,6 +256,8 @@ _Noreturn void coir_i_run_last(coir_i_worker *w, coir_i_fiber *f,
     coir_i_fiber *to = target(w, f, child);
     coir_i_count_up(&w->counts.switches);
     w->calls = w->calls_begin;
+    if (coir_i_traces())
+        coir_i_trace_switch(to);
     coir_i_switch_last(&w->thread, to, coir_i_fibers_commit_over);
 }
 
@@ -259,7 +276,7 @@ bool coir_i_give_way(enum coir_i_children children)
     /* What is looked at on the way makes system calls, too. */
     int error_number = *w->thread.error_number;
     coir_i_fiber *f = coir_i_pick(w, children, &child);
-    bool any = f || child.of;
+    bool any = f || child.of || coir_i_is_surplus(w);
     if (any)
         switch_to(w, target(w, f, &child), coir_i_commit_ready);
     *coir_i_here()->error_number = error_number;

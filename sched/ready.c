@@ -53,7 +53,7 @@ unsigned coir_i_global_take(coir_i_worker *w)
     coir_i_spin_lock(&global.lock);
     uint64_t length = load_relaxed(&global.length);
     unsigned room = COIR_I_RING - coir_i_ring_length(&w->ring);
-    unsigned share = (unsigned)(length / coir_i_runtime.count + 1);
+    unsigned share = (unsigned)(length / coir_i_runtime.configured + 1);
     unsigned count = 0;
     share = share < room ? share : room;
     for (coir_i_fiber *f; count < share && (f = global.first); count++) {

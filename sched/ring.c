@@ -1,6 +1,6 @@
 /* sched/ring.c -- the fibers that are ready on one worker
  *
- * Does       put and get for its owner, steal for everyone else.
+ * Does       put and get for its owner, steal and evict for everyone else.
  * Does not   block, allocate, or look inside a fiber, but for the link by
  *            which spill hands out a list.
  *
@@ -10,14 +10,28 @@
  *   R3  a slot in [head, tail) holds a ready fiber. Whoever moves head over it
  *       by CAS has it; the slot is read before, and what was read is good only
  *       if the CAS succeeds: until head moves, the owner cannot reuse it.
+ *   R4  while the owner has the bias it moves head by a store: nobody steals.
  *
- * Locks      none.
+ * Locks      none; ring.bias (sched/bias.h).
  * Edges      ring.slot (put -> get, steal), ring.room (get, steal -> put)
  * Fails      never.
  * Tests      test/test_ring.c, test/stress_steal.c */
 #include "sched/ring.h"
 
 enum { MASK = COIR_I_RING - 1 };
+
+/* By `next`. */
+static void link_all(coir_i_fiber **fibers, unsigned count,
+                     coir_i_fiber **first, coir_i_fiber **last)
+{
+    *first = *last = NULL;
+    for (unsigned i = 0; i < count; i++) {
+        *(*last ? &(*last)->next : first) = fibers[i];
+        *last = fibers[i];
+    }
+    if (*last)
+        (*last)->next = NULL;
+}
 
 unsigned coir_i_ring_spill(coir_i_ring *ring, coir_i_fiber **first,
                            coir_i_fiber **last)
@@ -30,13 +44,7 @@ unsigned coir_i_ring_spill(coir_i_ring *ring, coir_i_fiber **first,
             half[i] = load_relaxed(&ring->slot[(head + i) & MASK]);
         /* relaxed: it is we who refill the slots. */
     } while (count && !cas_relaxed(&ring->head, &head, head + count));
-    *first = *last = NULL;
-    for (uint32_t i = 0; i < count; i++) {
-        *(*last ? &(*last)->next : first) = half[i];
-        *last = half[i];
-    }
-    if (*last)
-        (*last)->next = NULL;
+    link_all(half, count, first, last);
     return count;
 }
 
@@ -50,6 +58,24 @@ void coir_i_ring_shuffle(coir_i_ring *ring, unsigned at)
     coir_i_fiber *first = load_relaxed(a);
     store_relaxed(a, load_relaxed(b));
     store_relaxed(b, first);
+}
+
+unsigned coir_i_ring_evict(coir_i_ring *ring, coir_i_fiber **first,
+                           coir_i_fiber **last)
+{
+    coir_i_fiber *all[COIR_I_RING];
+    uint32_t count, head = load_relaxed(&ring->head);
+    do {
+        /* @observe ring.slot: the slots, and the fibers' contexts. */
+        count = load_acquire(&ring->tail) - head;
+        if (count > COIR_I_RING) /* head is old: the CAS will say so */
+            count = 0;
+        for (uint32_t i = 0; i < count; i++)
+            all[i] = load_relaxed(&ring->slot[(head + i) & MASK]);
+        /* @publish ring.room: we have read the slots. */
+    } while (!cas_release(&ring->head, &head, head + count));
+    link_all(all, count, first, last);
+    return count;
 }
 
 unsigned coir_i_ring_steal(coir_i_ring *to, coir_i_ring *from)

@@ -7,6 +7,7 @@
 #define COIR_SCHED_RING_H
 
 #include "fiber/fiber.h"
+#include "sched/bias.h"
 
 #include <stdbool.h>
 
@@ -15,6 +16,7 @@ enum { COIR_I_RING = 256 };
 typedef struct coir_i_ring {
     _Atomic(uint32_t) head; /* whoever takes, by CAS; never decreases */
     _Atomic(uint32_t) tail; /* the owner */
+    coir_i_bias bias;       /* its owner's: nobody else takes */
     _Atomic(coir_i_fiber *) slot[COIR_I_RING];
 } coir_i_ring;
 
@@ -30,6 +32,11 @@ unsigned coir_i_ring_steal(coir_i_ring *to, coir_i_ring *from);
  */
 void coir_i_ring_shuffle(coir_i_ring *ring, unsigned at);
 
+/* Anyone: take all that there is, linked by `next`, into *first and *last. How
+ * many. */
+unsigned coir_i_ring_evict(coir_i_ring *ring, coir_i_fiber **first,
+                           coir_i_fiber **last);
+
 /* The owner. False: it is full. */
 static inline bool coir_i_ring_put(coir_i_ring *ring, coir_i_fiber *f)
 {
@@ -43,14 +50,15 @@ static inline bool coir_i_ring_put(coir_i_ring *ring, coir_i_fiber *f)
     return true;
 }
 
-/* The owner. NULL: it is empty. alone: nobody ever steals from it. */
-static inline coir_i_fiber *coir_i_ring_get(coir_i_ring *ring, bool alone)
+/* The owner. NULL: it is empty. */
+static inline coir_i_fiber *coir_i_ring_get(coir_i_ring *ring)
 {
     uint32_t head = load_relaxed(&ring->head);
     while (head != load_relaxed(&ring->tail)) { /* relaxed: only we write it */
         coir_i_fiber *f = load_relaxed(&ring->slot[head & (COIR_I_RING - 1)]);
-        if (alone) {
+        if (coir_i_bias_enter(&ring->bias)) {
             store_relaxed(&ring->head, head + 1);
+            coir_i_bias_leave(&ring->bias);
             return f;
         }
         /* relaxed: it is we who refill the slot. */

@@ -18,12 +18,16 @@
 
 #include "fiber/context.h"
 #include "fiber/overflow.h"
+#include "sched/census.h"
 #include "sched/choice.h"
 #include "sched/chunk.h"
 #include "sched/clock.h"
+#include "sched/deadlock.h"
 #include "sched/module.h"
 #include "sched/monitor.h"
 #include "sched/seat.h"
+#include "sched/spare.h"
+#include "sched/trace.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -71,6 +75,12 @@ bool coir_i_runs(void)
     return load_acquire(&coir_i_runtime.runs);
 }
 
+bool coir_i_is_forked(void)
+{
+    /* relaxed: it was written before fork returned. */
+    return load_relaxed(&coir_i_runtime.forked);
+}
+
 void coir_i_outside_begin(void)
 {
     fetch_add_relaxed(&coir_i_runtime.outside, 1);
@@ -85,18 +95,32 @@ void coir_i_outside_end(void)
     coir_i_seat_tell();
 }
 
+bool coir_i_outside_wake(coir_i_ticket ticket, unsigned reason)
+{
+    /* relaxed: who waits is woken after it, and the runtime ends after it. */
+    fetch_add_relaxed(&coir_i_runtime.strangers, 1);
+    bool woken = coir_i_wake(ticket, reason);
+    coir_i_outside_end();
+    /* @publish runtime.strangers: our last access to the workers. */
+    fetch_sub_release(&coir_i_runtime.strangers, 1);
+    return woken;
+}
+
 /* ---- fork ---- */
 
 void coir_i_forked(void)
 {
     coir_i_current = NULL;
     coir_i_clock_stop();
+    store_relaxed(&coir_i_runtime.forked, true);
     store_relaxed(&coir_i_runtime.runs, false);
     store_relaxed(&taken, false);
     store_relaxed(&coir_i_runtime.strangers, 0);
+    coir_i_foreign_forked();
     coir_i_fibers_forked();
     coir_i_chunks_forked();
     coir_i_background_forked();
+    coir_i_census_forked();
     for (coir_i_module *m = modules; m; m = m->next)
         if (m->forked)
             m->forked();
@@ -141,55 +165,83 @@ static int complete(coir_config *config)
     if (!config->blocking_threads)
         config->blocking_threads = 64;
     /* A wheel's number stands in the low bits of a time. */
-    return config->workers < 1U << COIR_I_TICK_BITS ? 0 : -EINVAL;
+    return config->workers < (1U << COIR_I_TICK_BITS) - COIR_I_SPARES ? 0
+                                                                      : -EINVAL;
 }
 
 /* ---- workers ---- */
 
-static int make_workers(unsigned count)
+bool coir_i_worker_make(unsigned id)
 {
-    coir_time now = coir_i_now();
-    coir_i_worker *workers =
-        aligned_alloc(_Alignof(coir_i_worker), count * sizeof *workers);
-    struct coir_i_seen *seen = calloc((size_t)count * count, sizeof *seen);
-    if (!workers || !seen) {
-        free(workers);
-        free(seen);
-        return -ENOMEM;
-    }
-    memset(workers, 0, count * sizeof *workers);
-    for (unsigned i = 0; i < count; i++) {
-        coir_i_worker *w = &workers[i];
-        w->id = i;
-        w->alone = count == 1;
-        w->seed = i * 2654435761U + 1;
-        w->seen = seen + (size_t)i * count;
-        coir_i_wheel_init(&w->wheel, i, now);
-        coir_i_pick_init(w);
-    }
-    coir_i_runtime.workers = workers;
-    coir_i_runtime.count = count;
-    return 0;
+    coir_i_worker *w = &coir_i_runtime.workers[id];
+    memset(w, 0, sizeof *w);
+    w->seen =
+        calloc(coir_i_runtime.configured + COIR_I_SPARES, sizeof *w->seen);
+    if (!w->seen)
+        return false;
+    w->id = id;
+    w->seed = id * 2654435761U + 1;
+    w->choices = coir_i_ticks() + id;
+    coir_i_wheel_init(&w->wheel, id, coir_i_now());
+    coir_i_pick_init(w);
+    return true;
+}
+
+void coir_i_worker_drop(coir_i_worker *w)
+{
+    free(w->seen);
+    w->seen = NULL;
 }
 
 static void drop_workers(void)
 {
-    for (unsigned i = 0; i < coir_i_runtime.count; i++)
+    unsigned count = coir_i_worker_count();
+    for (unsigned i = 0; i < count; i++)
         coir_i_wheel_clear(&coir_i_runtime.workers[i].wheel);
     coir_i_fibers_stop();
     coir_i_chunks_stop();
-    free(coir_i_runtime.workers[0].seen);
+    for (unsigned i = 0; i < count; i++)
+        coir_i_worker_drop(&coir_i_runtime.workers[i]);
     free(coir_i_runtime.workers);
     coir_i_runtime.workers = NULL;
-    coir_i_runtime.count = 0;
+    /* relaxed, like below: no other worker runs. */
+    store_relaxed(&coir_i_runtime.count, 0);
+}
+
+/* Memory for the spares, too, which costs nothing until it is touched. */
+static int make_workers(unsigned count)
+{
+    size_t room = (size_t)count + COIR_I_SPARES;
+    coir_i_worker *workers =
+        aligned_alloc(_Alignof(coir_i_worker), room * sizeof *workers);
+    if (!workers)
+        return -ENOMEM;
+    coir_i_runtime.workers = workers;
+    coir_i_runtime.configured = count;
+    for (unsigned i = 0; i < count; i++) {
+        bool made = coir_i_worker_make(i);
+        store_relaxed(&coir_i_runtime.count, made ? i + 1 : i);
+        if (!made) {
+            drop_workers();
+            return -ENOMEM;
+        }
+    }
+    if (count == 1 && coir_i_sys_can_fence_all()) {
+        store_relaxed(&workers->ring.bias.on, COIR_I_MINE);
+        store_relaxed(&workers->nest.bias.on, COIR_I_MINE);
+    }
+    return 0;
 }
 
 static void enter_thread(coir_i_worker *w)
 {
+    coir_i_own_threads_add(1);
     coir_i_thread_init(&w->thread);
     /* Without memory for another stack an overflow is a plain SIGSEGV. */
     w->reports_overflow = coir_i_overflow_thread_start(&w->thread) == 0;
     coir_i_sys_sharp_timers();
+    /* relaxed: whoever sees none lets it be. */
+    store_relaxed(&w->tid, coir_i_sys_thread_id());
 }
 
 static void leave_thread(coir_i_worker *w)
@@ -197,6 +249,7 @@ static void leave_thread(coir_i_worker *w)
     if (w->reports_overflow)
         coir_i_overflow_thread_end(&w->thread);
     coir_i_thread_end(&w->thread);
+    coir_i_own_threads_add(-1);
 }
 
 static void *run_worker(void *arg)
@@ -204,9 +257,19 @@ static void *run_worker(void *arg)
     coir_i_worker *w = arg;
     enter_thread(w);
     coir_i_sys_thread_name("coir", w->id);
-    coir_i_work(w);
+    if (w->id < coir_i_runtime.configured) {
+        coir_i_work(w);
+    } else {
+        coir_i_spare_enter();
+        coir_i_stand_in(w);
+    }
     leave_thread(w);
     return NULL;
+}
+
+int coir_i_worker_start(coir_i_worker *w)
+{
+    return pthread_create(&w->pthread, NULL, run_worker, w);
 }
 
 static void stop_working(void)
@@ -226,9 +289,8 @@ static void join_threads(unsigned end)
 /* All, or none. */
 static int start_threads(void)
 {
-    for (unsigned i = 1; i < coir_i_runtime.count; i++) {
-        coir_i_worker *w = &coir_i_runtime.workers[i];
-        int error = pthread_create(&w->pthread, NULL, run_worker, w);
+    for (unsigned i = 1; i < coir_i_runtime.configured; i++) {
+        int error = coir_i_worker_start(&coir_i_runtime.workers[i]);
         if (error) {
             stop_working();
             join_threads(i);
@@ -266,6 +328,9 @@ static int run_first(void *arg)
     coir_nursery_open(&coir_i_background);
     coir_nursery_keep_going(&coir_i_background);
     coir_i_background_accept(true);
+    coir_i_census_begin(f);
+    if (coir_i_traces())
+        coir_i_trace_begin(&life);
     first->rc = first->body(first->arg);
     coir_i_locals_end(&life);
     coir_i_check_left_behind(f, &n->scope, n, 0);
@@ -276,6 +341,9 @@ static int run_first(void *arg)
     if (first->rc >= 0 && coir_i_background_result() < 0)
         first->rc = coir_i_background_result();
 
+    coir_i_census_end();
+    if (coir_i_traces())
+        coir_i_trace_end(&life);
     f->life = NULL;
     store_relaxed(&f->deadline, COIR_NEVER);
     stop_working();
@@ -288,17 +356,18 @@ static int run_all(struct first *first)
     coir_i_worker *w = &coir_i_runtime.workers[0];
     coir_i_taken child = {{run_first, first, NULL}, NULL};
     enter_thread(w);
+    w->pthread = pthread_self();
     int rc = coir_i_fibers_at_hand(w) ? start_threads() : -ENOMEM;
     if (rc == 0 && (rc = coir_i_monitor_start()) < 0) {
         stop_working();
-        join_threads(coir_i_runtime.count);
+        join_threads(coir_i_worker_count());
     }
     if (rc == 0) {
         coir_i_run(w, coir_i_fibers_bind(w, &child), &child, NULL);
         coir_i_work(w);
-        join_threads(coir_i_runtime.count);
-        coir_i_monitor_stop();
-        rc = first->rc;
+        coir_i_monitor_stop(); /* first: it may be starting one */
+        join_threads(coir_i_worker_count());
+        rc = coir_i_deadlock_happened() ? -EDEADLK : first->rc;
     }
     leave_thread(w);
     return rc;
@@ -309,16 +378,19 @@ static int start(const coir_config *config)
     coir_i_clock_start(config->virtual_clock, config->seed != 0);
     coir_i_fibers_start(config->stack_size);
     coir_i_global_start();
-    coir_i_idle_start();
+    coir_i_idle_start(config->workers);
+    coir_i_deadlock_start();
     coir_i_seat_start();
     store_relaxed(&coir_i_runtime.stopping, false);
     store_relaxed(&coir_i_runtime.outside, 0);
     store_relaxed(&coir_i_runtime.peak, 0);
     int rc = make_workers(config->workers);
-    if (rc < 0)
+    if (rc < 0) {
         coir_i_clock_stop();
-    else
+    } else {
+        coir_i_spare_start();
         coir_i_choice_start(config->seed);
+    }
     return rc;
 }
 
@@ -331,6 +403,7 @@ static int run(const coir_config *config, struct first *first)
         goto modules;
     if ((rc = start(config)) < 0)
         goto overflow;
+    store_relaxed(&coir_i_runtime.forked, false);
     /* @publish runtime.runs: the runtime is set up. */
     store_release(&coir_i_runtime.runs, true);
     rc = run_all(first);

@@ -44,6 +44,19 @@ static void hear(uint32_t state)
         fetch_add_seq_cst(&coir_i_epoch, 1);
 }
 
+/* What lies around every shield when a deadlock has pierced them. */
+static coir_i_scope piercing = {
+    .deadline = COIR_NEVER,
+    .state = COIR_I_SCOPE_CLAIMED | COIR_I_SCOPE_CANCELLED | COIR_I_SCOPE_TOLD,
+    .cause_code = -EDEADLK,
+};
+static _Atomic(bool) pierced;
+
+void coir_i_scope_pierce_shields(bool pierce)
+{
+    store_relaxed(&pierced, pierce); /* the epoch is raised after it */
+}
+
 coir_i_scope *coir_i_scope_cancelled_by(coir_i_scope *s, coir_time *until)
 {
     *until = COIR_NEVER;
@@ -57,8 +70,8 @@ coir_i_scope *coir_i_scope_cancelled_by(coir_i_scope *s, coir_time *until)
         coir_time deadline = load_relaxed(&s->deadline);
         if (deadline < *until)
             *until = deadline;
-        if (state & COIR_I_SCOPE_SHIELD)
-            break;
+        if (state & COIR_I_SCOPE_SHIELD) /* relaxed: the epoch comes after it */
+            return load_relaxed(&pierced) ? &piercing : NULL;
     }
     return NULL;
 }

@@ -117,6 +117,10 @@ void coir_i_scope_cancel(coir_i_scope *s, const coir_failure *cause);
  * caller keeps s open, as above. */
 void coir_i_scope_changed(coir_i_scope *s);
 
+/* From now on shields do not shield: what is inside is cancelled, because of a
+ * deadlock. The caller then tells all who wait: coir_i_scope_changed. */
+void coir_i_scope_pierce_shields(bool pierce);
+
 /* Look at a fiber that waits: if it is cancelled, wake it; else bring its
  * deadlines up to date. */
 void coir_i_scope_visit(coir_i_fiber *f);

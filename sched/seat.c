@@ -18,6 +18,7 @@
 #include "sched/seat.h"
 
 #include "sched/clock.h"
+#include "sched/deadlock.h"
 #include "sched/runtime.h"
 
 /* ---- the poller that needs no descriptors ---- */
@@ -112,7 +113,7 @@ int coir_i_poll_now(coir_i_worker *w)
 static coir_time first_timer(void)
 {
     coir_time first = COIR_NEVER;
-    for (unsigned i = 0; i < coir_i_runtime.count; i++) {
+    for (unsigned i = 0; i < coir_i_worker_count(); i++) {
         /* @dekker timer.next: after `until` was stored. */
         coir_time next = load_seq_cst(&coir_i_runtime.workers[i].wheel.next);
         if (next < first)
@@ -131,18 +132,19 @@ void coir_i_idle_timer(coir_time at)
 
 static bool all_sleep(void)
 {
-    return (uint32_t)load_relaxed(&coir_i_idle_state) == coir_i_runtime.count;
+    return coir_i_idle_all_sleep(load_relaxed(&coir_i_idle_state));
 }
 
 void coir_i_seat_tell(void)
 {
-    if (coir_i_clock_is_virtual() && all_sleep())
+    if (all_sleep() &&
+        (coir_i_clock_is_virtual() || coir_i_deadlock_suspected()))
         coir_i_seat_wake();
 }
 
 static bool is_anything_queued(void)
 {
-    for (unsigned i = 0; i < coir_i_runtime.count; i++)
+    for (unsigned i = 0; i < coir_i_worker_count(); i++)
         if (load_relaxed(&coir_i_runtime.workers[i].inbox))
             return true;
     return !coir_i_global_empty() || coir_i_runtime_has_starts();
@@ -154,12 +156,13 @@ static bool is_outside(void)
     return load_acquire(&coir_i_runtime.outside) != 0;
 }
 
-/* Sleep on the virtual clock; or jump, if nothing else can happen. */
-static void sleep_virtually(coir_i_worker *w, coir_i_poller *poller)
+/* Sleep on the virtual clock, until `look` of the real one at most; or jump, if
+ * nothing else can happen. */
+static void sleep_virtually(coir_i_worker *w, coir_i_poller *poller,
+                            coir_time look)
 {
     /* @dekker runtime.outside: after our sleep was announced. */
     fence_seq_cst();
-    coir_time look = w->wants_stack ? coir_i_sys_now() + RETRY : COIR_NEVER;
     if (!all_sleep() || load_relaxed(&coir_i_runtime.outside)) {
         poller->wait(poller, look);
         return;
@@ -186,17 +189,21 @@ void coir_i_seat_sleep(coir_i_worker *w)
     coir_time until = first_timer();
     if (until != COIR_NEVER)
         store_relaxed(&seat.until, until); /* later ones need no wake */
-    coir_time look = coir_i_fibers_trim_at();
+    bool is_virtual = coir_i_clock_is_virtual();
+    coir_time look = is_virtual ? COIR_NEVER : coir_i_fibers_trim_at();
     if (w->wants_stack)
         look = coir_i_sys_now() + RETRY;
     w->gathering = true;
     /* @dekker idle.poller: after in_poller was stored. */
-    if (!load_seq_cst(&w->token)) {
+    coir_time ask = load_seq_cst(&w->token) ? 0 : coir_i_deadlock_look();
+    look = ask < look ? ask : look;
+    if (ask) {
         coir_i_count_up(&w->counts.polls);
-        if (coir_i_clock_is_virtual())
-            sleep_virtually(w, poller);
+        if (is_virtual)
+            sleep_virtually(w, poller, look);
         else
             poller->wait(poller, until < look ? until : look);
+        coir_i_deadlock_looked();
     }
     w->gathering = false;
     store_relaxed(&seat.until, COIR_NEVER);

@@ -22,7 +22,8 @@ bool coir_i_seat_empty(void);
 /* Whoever sits there comes back. */
 void coir_i_seat_wake(void);
 
-/* A worker is about to sleep beside the seat. */
+/* A worker is about to sleep beside the seat; or a call has come back. If it
+ * was the last thing to wait for, who sits there looks what is left. */
 void coir_i_seat_tell(void);
 
 #endif

@@ -3,6 +3,7 @@
  * Each number is its worker's own; added up while they run they may be a
  * little old, and a little out of step with each other.
  * Tests      test/test_stats.c */
+#include "sched/spare.h"
 #include "sched/worker.h"
 
 #include <string.h>
@@ -12,7 +13,7 @@ enum { FIRST = 1 }; /* the fiber that nobody spawned */
 uint64_t coir_i_fibers_alive(void)
 {
     uint64_t alive = FIRST;
-    for (unsigned i = 0; i < coir_i_runtime.count; i++) {
+    for (unsigned i = 0; i < coir_i_worker_count(); i++) {
         struct coir_i_counts *counts = &coir_i_runtime.workers[i].counts;
         alive += load_relaxed(&counts->spawned) - load_relaxed(&counts->ended);
     }
@@ -30,7 +31,7 @@ void coir_i_fibers_sample(void)
 static void add_up(coir_stats *stats)
 {
     coir_i_fibers_sample();
-    for (unsigned i = 0; i < coir_i_runtime.count; i++) {
+    for (unsigned i = 0; i < coir_i_worker_count(); i++) {
         struct coir_i_counts *counts = &coir_i_runtime.workers[i].counts;
         stats->spawned += load_relaxed(&counts->spawned);
         stats->switches += load_relaxed(&counts->switches);
@@ -42,6 +43,7 @@ static void add_up(coir_stats *stats)
         stats->blocking_calls += load_relaxed(&counts->blocking_calls);
         stats->jobs += load_relaxed(&counts->jobs);
     }
+    stats->handoffs = coir_i_spare_hired();
     stats->fibers = coir_i_fibers_alive();
     stats->fibers_peak = load_relaxed(&coir_i_runtime.peak);
 }

@@ -1,15 +1,23 @@
 /* sched/sys.c -- the system calls of sched
  *
  * Linux has futexes with absolute timeouts; elsewhere a table of condition
- * variables, hashed by address, stands in for them.
+ * variables, hashed by address, stands in for them (tested by
+ * `make portable`).
  * Tests      test/test_lock.c */
 #include "sched/sys.h"
 
+#include "fiber/platform.h"
+
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,7 +27,7 @@ static struct timespec timespec_of(coir_time t)
                              .tv_nsec = t % 1000000000};
 }
 
-#ifdef __linux__
+#if COIR_I_LINUX
 #    include <linux/futex.h>
 #    include <sys/prctl.h>
 #    include <sys/syscall.h>
@@ -50,6 +58,16 @@ void coir_i_sys_thread_name(const char *name, unsigned number)
     prctl(PR_SET_NAME, (unsigned long)text, 0UL, 0UL, 0UL);
 }
 
+/* procfs counts them in the number of links of their directory: so no
+ * descriptor is needed, of which there may be none left. */
+long coir_i_sys_threads(void)
+{
+    struct stat task;
+    if (stat("/proc/self/task", &task) < 0 || task.st_nlink < 3)
+        return -1;
+    return (long)task.st_nlink - 2;
+}
+
 #else
 
 enum { BUCKETS = 64 };
@@ -68,9 +86,16 @@ static void make_buckets(void)
     }
 }
 
+/* The child of a fork makes them anew: nobody waits there any more. */
+static void begin_buckets(void)
+{
+    make_buckets();
+    pthread_atfork(NULL, NULL, make_buckets);
+}
+
 static struct bucket *bucket_of(const void *word)
 {
-    pthread_once(&buckets_once, make_buckets);
+    pthread_once(&buckets_once, begin_buckets);
     return &buckets[(uintptr_t)word / 64 % BUCKETS];
 }
 
@@ -107,12 +132,54 @@ void coir_i_sys_sharp_timers(void)
 {
 }
 
+long coir_i_sys_threads(void)
+{
+    return -1;
+}
+
 void coir_i_sys_thread_name(const char *name, unsigned number)
 {
     (void)name, (void)number;
 }
 
 #endif
+
+int coir_i_sys_write_all(int fd, const void *from, size_t size)
+{
+    for (const char *at = from; size > 0;) {
+        ssize_t written = write(fd, at, size);
+        struct pollfd when = {.fd = fd, .events = POLLOUT};
+        if (written >= 0) {
+            at += written;
+            size -= (size_t)written;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            poll(&when, 1, -1);
+        } else if (errno != EINTR) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+const void *coir_i_sys_map_file(const char *path, size_t *ret_size)
+{
+    struct stat status;
+    void *file = MAP_FAILED;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode)) {
+        *ret_size = (size_t)status.st_size;
+        file = mmap(NULL, *ret_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    }
+    close(fd);
+    return file == MAP_FAILED ? NULL : file;
+}
+
+void coir_i_sys_unmap_file(const void *file, size_t size)
+{
+    munmap((void *)(uintptr_t)file, size);
+}
 
 void coir_i_sys_no_signals(void)
 {
@@ -131,7 +198,7 @@ coir_time coir_i_sys_now(void)
 unsigned coir_i_sys_cpus(void)
 {
     long n = 0;
-#ifdef __linux__
+#if COIR_I_LINUX
     for (int cpus = CPU_SETSIZE; cpus <= 1 << 20; cpus *= 2) {
         cpu_set_t *set = CPU_ALLOC(cpus);
         if (!set)

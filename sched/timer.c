@@ -15,6 +15,7 @@
  * Locks      wheel.lock; two are never held at once.
  * Edges      timer.linked (dekker: a fiber that sets a deadline, look_at)
  *            timer.unlinked (publish: look_at; observe: who links it next)
+ *            timer.wheel (publish: who links; observe: coir_i_timer_link)
  *            timer.next (dekker: coir_i_timer_link, the poller in idle.c)
  * Fails      never.
  * Tests      test/test_sleep.c, test/stress_timer.c, test/models/sticky.pml */
@@ -155,8 +156,9 @@ static bool look_at(coir_i_wheel *wheel, coir_i_fiber *f, coir_time now,
         coir_time unlinked = COIR_NEVER;
         coir_time linked =
             (coir_time)(tick << COIR_I_TICK_BITS | wheel->number);
-        /* @observe timer.unlinked: likewise; or it has linked itself. */
-        if (cas_acquire(&f->linked, &unlinked, linked))
+        /* @observe timer.unlinked: likewise; or it has linked itself.
+         * @publish timer.wheel: as where it was linked first. */
+        if (cas_acq_rel(&f->linked, &unlinked, linked))
             place(wheel, f, tick);
         return false;
     }
@@ -182,7 +184,8 @@ static bool move(coir_i_fiber *f, coir_time linked, uint64_t tick)
     bool same = load_relaxed(&f->linked) == linked;
     if (same) {
         displace(wheel, f);
-        store_relaxed(&f->linked,
+        /* @publish timer.wheel: as where it was linked first. */
+        store_release(&f->linked,
                       (coir_time)(tick << COIR_I_TICK_BITS | wheel->number));
         place(wheel, f, tick);
     }
@@ -194,9 +197,10 @@ static bool link_unlinked(coir_i_wheel *wheel, coir_i_fiber *f, uint64_t tick)
 {
     coir_time unlinked = COIR_NEVER;
     coir_i_spin_lock(&wheel->lock);
-    /* @observe timer.unlinked: whoever unlinked it is done with its links. */
+    /* @observe timer.unlinked: whoever unlinked it is done with its links.
+     * @publish timer.wheel: a spare's wheel, which may be a new one. */
     bool was =
-        cas_acquire(&f->linked, &unlinked,
+        cas_acq_rel(&f->linked, &unlinked,
                     (coir_time)(tick << COIR_I_TICK_BITS | wheel->number));
     if (was)
         place(wheel, f, tick);
@@ -209,7 +213,8 @@ void coir_i_timer_link(coir_i_wheel *ours, coir_i_fiber *f, coir_time deadline)
     uint64_t tick = tick_of(deadline);
     for (;;) {
         /* @dekker timer.linked: the deadline was stored, and a fence is
-         * between. */
+         * between.
+         * @observe timer.wheel: it is set up. */
         coir_time linked = load_seq_cst(&f->linked);
         if (linked != COIR_NEVER && tick_linked(linked) <= tick)
             return;
@@ -247,6 +252,24 @@ unsigned coir_i_wheel_advance(coir_i_wheel *wheel, coir_time now,
     find_next(wheel);
     coir_i_spin_unlock(&wheel->lock);
     return count;
+}
+
+bool coir_i_wheel_is_set(coir_i_wheel *wheel)
+{
+    unsigned level, at;
+    bool set = false;
+    coir_i_spin_lock(&wheel->lock);
+    while (!set && first_slot(wheel, &level, &at)) {
+        coir_i_fiber *f = fiber_at(wheel->slot[level][at].next);
+        set = load_relaxed(&f->deadline) != COIR_NEVER;
+        if (!set) {
+            displace(wheel, f);
+            look_at(wheel, f, INT64_MIN, NULL); /* links it if it is set now */
+        }
+    }
+    find_next(wheel);
+    coir_i_spin_unlock(&wheel->lock);
+    return set;
 }
 
 void coir_i_wheel_clear(coir_i_wheel *wheel)

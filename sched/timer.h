@@ -52,6 +52,10 @@ void coir_i_timer_link(coir_i_wheel *ours, coir_i_fiber *f, coir_time deadline);
 unsigned coir_i_wheel_advance(coir_i_wheel *wheel, coir_time now,
                               coir_i_ticket *due, unsigned most);
 
+/* Is there a node whose fiber has a deadline? Nodes that were left behind are
+ * unlinked on the way. While all workers sleep the answer is exact. */
+bool coir_i_wheel_is_set(coir_i_wheel *wheel);
+
 /* No worker runs any more: forget all nodes. */
 void coir_i_wheel_clear(coir_i_wheel *wheel);
 

@@ -120,17 +120,18 @@ static coir_i_fiber *first_child(coir_i_nursery *n, const coir_i_scope *inside)
     return NULL;
 }
 
-void coir_i_tree_visit(coir_i_scope *s)
+void coir_i_tree_walk(coir_i_fiber *top, const coir_i_scope *inside,
+                      void (*see)(coir_i_fiber *f, void *data), void *data)
 {
-    coir_i_fiber *top = s->fiber, *at = top;
-    coir_i_scope_visit(top);
+    coir_i_fiber *at = top;
     coir_i_mutex_lock(lock_of(top));
-    coir_i_fiber *next = first_child(top->stack->openings, s);
+    see(top, data);
+    coir_i_fiber *next = first_child(top->stack->openings, inside);
     for (;;) {
         while (next) { /* down */
-            coir_i_scope_visit(next);
             at = next;
             coir_i_mutex_lock(lock_of(at));
+            see(at, data);
             next = first_child(at->stack->openings, NULL);
         }
         if (at == top)
@@ -141,7 +142,18 @@ void coir_i_tree_visit(coir_i_scope *s)
         coir_i_mutex_unlock(lock_of(at));
         at = n->scope.fiber;
         if (!next)
-            next = first_child(n->tree_next, at == top ? s : NULL);
+            next = first_child(n->tree_next, at == top ? inside : NULL);
     }
     coir_i_mutex_unlock(lock_of(top));
+}
+
+static void visit(coir_i_fiber *f, void *nothing)
+{
+    (void)nothing;
+    coir_i_scope_visit(f);
+}
+
+void coir_i_tree_visit(coir_i_scope *s)
+{
+    coir_i_tree_walk(s->fiber, s, visit, NULL);
 }

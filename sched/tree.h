@@ -19,6 +19,13 @@ void coir_i_tree_unlist(coir_i_fiber *f);
  * closed. */
 void coir_i_tree_close(coir_i_nursery *n);
 
+/* See top, which does not end meanwhile, and every listed fiber below it, but
+ * of top's own nurseries only those inside that scope, or all if it is NULL.
+ * Openers come before their children. f's tree lock is held, and those of all
+ * above it: so f does not end, nor does a nursery among its openings. */
+void coir_i_tree_walk(coir_i_fiber *top, const coir_i_scope *inside,
+                      void (*see)(coir_i_fiber *f, void *data), void *data);
+
 /* Visit (scope.h) every listed fiber inside s, and the one that opened it. The
  * caller has changed s, and then the epoch, and keeps s open. */
 void coir_i_tree_visit(coir_i_scope *s);

@@ -13,12 +13,14 @@
  *               deliver to those who were taken
  *
  * A waiter lies on the stack of the fiber that waits. It is put into a queue
- * under the lock, after coir_i_arm, and leaves it by exactly one of two hands:
- * who takes it, or its own fiber when its wait has ended otherwise
+ * under the lock, after coir_i_arm (which may be under the lock too, after
+ * coir_i_waitq_prepare), and leaves it by exactly one of two hands: who takes
+ * it, or its own fiber when its wait has ended otherwise
  * (coir_i_waitq_withdraw). Whoever takes one *claims* the fiber; if that fails
  * the fiber has been cancelled before it was chosen, and the next is taken.
  * So what is given goes to one who will return with it: nothing has to be
- * passed on later.
+ * passed on later. Between claim and delivery no other lock is taken: who has
+ * that lock may be waiting for the fiber that was claimed.
  *
  * Invariants
  *   Q1  a waiter is linked exactly while neither hand has unlinked it.
@@ -30,6 +32,7 @@
 #ifndef COIR_SCHED_WAITQ_H
 #define COIR_SCHED_WAITQ_H
 
+#include "fiber/current.h"
 #include "fiber/invariant.h"
 #include "sched/park.h"
 
@@ -74,15 +77,30 @@ typedef struct coir_i_waitq {
     coir_i_waiter *first;
 } coir_i_waitq;
 
+void coir_i_waitq_prepare_slow(void) __attribute__((cold, noinline));
+
+/* Not under the lock, by a fiber that will arm under it: what arm might have
+ * to wait for long is done now. */
+static inline void coir_i_waitq_prepare(void)
+{
+    /* relaxed: it is our own. */
+    if (coir_i_unlikely(!load_relaxed(&coir_i_here()->running->stack->listed)))
+        coir_i_waitq_prepare_slow();
+}
+
 void coir_i_waitq_put(coir_i_waitq *q, coir_i_waiter *waiter); /* last */
+void coir_i_waitq_put_first(coir_i_waitq *q, coir_i_waiter *waiter);
 /* The first that could be claimed, off the queue, or NULL: none waits any
  * more. Then, when the lock is given back: coir_i_waitq_deliver. */
 coir_i_waiter *coir_i_waitq_take(coir_i_waitq *q, unsigned reason);
+/* This one, off the queue; false: it could not be claimed. */
+bool coir_i_waitq_take_this(coir_i_waitq *q, coir_i_waiter *waiter,
+                            unsigned reason);
 /* All of them, linked by `next`, in order. */
 coir_i_waiter *coir_i_waitq_take_all(coir_i_waitq *q, unsigned reason);
 /* From the fiber whose wait has ended with another reason than those who take
- * give: off the queue, unless somebody has unlinked it in vain. */
-void coir_i_waitq_withdraw(coir_i_waitq *q, coir_i_waiter *waiter);
+ * give: off the queue. False: somebody has unlinked it in vain. */
+bool coir_i_waitq_withdraw(coir_i_waitq *q, coir_i_waiter *waiter);
 
 static inline bool coir_i_waitq_empty(const coir_i_waitq *q)
 {
@@ -96,6 +114,7 @@ static inline void coir_i_waitq_deliver(coir_i_waiter *waiter)
         coir_i_deliver(waiter->ticket.fiber, waiter->parked);
 }
 
+/* In order: the first runs next here, the others after what is ready. */
 void coir_i_waitq_deliver_all(coir_i_waiter *first);
 
 #endif

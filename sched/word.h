@@ -13,7 +13,8 @@
  *           only; the fiber does not go on to RUN before it is cleared
  *   HELD    somebody other reads its stack: set on PARKED only; whoever wants
  *           to wake it waits until it is cleared
- *   reason  ARMED, PARKED: the kind of the wait. NOTIF: why it was woken
+ *   reason  ARMED, PARKED: the kind of the wait, and COIR_I_WAIT_LOCK for a
+ *           lock. NOTIF: why it was woken
  *   seq     counts the waits, over all lives of the slot
  *
  *     RUN --arm--> ARMED --commit--> PARKED

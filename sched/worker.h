@@ -34,7 +34,9 @@ typedef _Atomic(uint64_t) coir_i_count;
 struct coir_i_counts {
     coir_i_count spawned, ended, switches, steals, parks, wakes, polls, timers;
     coir_i_count blocking_calls, jobs;
+    coir_i_count looks; /* around: what waits for it is seen to */
     coir_i_count outside_begun, outside_ended; /* COIR_I_WAIT_OUTSIDE */
+    coir_i_count locks_begun, locks_ended;     /* COIR_I_WAIT_LOCK */
 };
 
 struct coir_i_worker {
@@ -42,7 +44,6 @@ struct coir_i_worker {
 
     /* Its own thread only. */
     unsigned id;           /* const */
-    bool alone;            /* const: no other steals from it */
     bool reports_overflow; /* const: it has a stack for the signal handler */
     unsigned picks;        /* whose turn it is: a fiber's, a child's */
     unsigned nexts;        /* how often in a row the woken one went first */
@@ -52,9 +53,9 @@ struct coir_i_worker {
     bool gathering;        /* it looks around: wake others once, at the end */
     uint64_t looked_at, polled_at;        /* ticks */
     uint64_t look_at_least, poll_at_most; /* const: ticks */
-    unsigned calls;       /* that the running fiber made without parking */
-    unsigned calls_begin; /* 0; with a seed its share may be smaller */
-    uint64_t choices;     /* the state of a generator: sched/choice.c */
+    unsigned calls;            /* that the running fiber made without parking */
+    unsigned calls_begin;      /* 0; with a seed its share may be smaller */
+    uint64_t choices;          /* the state of a generator: sched/choice.c */
     uint64_t next_id, last_id; /* ids it may give away */
     coir_i_fiber *pinned, **pinned_end; /* ready, and of this worker only */
     coir_i_fiber *cache; /* warm fibers with nothing to do, last in first out */
@@ -81,24 +82,36 @@ struct coir_i_worker {
     _Atomic(uint32_t) token;                     /* not 0: do not sleep */
     coir_i_worker *sleeper_below; /* idle.lock: the next that sleeps */
     _Atomic(bool) asleep;         /* idle.lock: is it on that list? */
+    _Atomic(bool) benched;        /* idle.lock: a spare that is not wanted */
     _Atomic(bool) in_poller;      /* it sleeps there, not on its token */
+    _Atomic(uint32_t) tid;        /* the kernel's name for its thread, or 0 */
     pthread_t pthread;            /* const while the runtime runs */
 };
 
 /* The one runtime of this process. */
 struct coir_i_runtime {
-    coir_i_worker *workers; /* const while it runs */
-    unsigned count;         /* const while it runs */
+    coir_i_worker *workers;  /* const while it runs; room for all spares */
+    unsigned configured;     /* const while it runs: without spares */
+    _Atomic(unsigned) count; /* that there are; it only grows */
     _Atomic(bool) runs;
-    _Atomic(bool) stopping;      /* the first fiber and all others have ended */
-    _Atomic(bool) forked; /* the child of a fork, and none was started in it */
-    _Atomic(bool) starved;       /* a stack was refused: see sched/fibers.c */
+    _Atomic(bool) stopping; /* the first fiber and all others have ended */
+    _Atomic(bool) forked;  /* the child of a fork, and none was started in it */
+    _Atomic(bool) starved; /* a stack was refused: see sched/fibers.c */
     _Atomic(uint64_t) peak;      /* fibers at a time, as sampled */
     _Atomic(uint32_t) strangers; /* threads that are no workers, in here */
     _Atomic(uint32_t) outside;   /* calls that will wake a fiber from outside */
+    _Atomic(uint64_t) locks_later; /* waits that became such for locks later */
 };
 extern struct coir_i_runtime coir_i_runtime
     __attribute__((visibility("hidden")));
+
+/* How many workers there are, spares too. Seq_cst, for who looks at all of them
+ * after it has told something: of those that it does not see it is seen. */
+static inline unsigned coir_i_worker_count(void)
+{
+    /* @observe runtime.workers: they are set up. */
+    return load_seq_cst(&coir_i_runtime.count);
+}
 
 /* The calling thread's worker; NULL on any other thread. Like coir_i_here():
  * not to be kept over anything that may switch. */
@@ -210,29 +223,53 @@ void coir_i_fibers_release_stacks(void);
 
 /* ---- nothing to run: sched/idle.c ---- */
 
-void coir_i_idle_start(void);
+void coir_i_idle_start(unsigned workers);
 /* Run what comes, until the runtime stops. */
 void coir_i_work(coir_i_worker *w);
+/* Likewise, but begin on the bench. */
+void coir_i_stand_in(coir_i_worker *w);
 /* There is work that another worker could take. Cheap where none sleeps, or
  * one is looking already; the caller has published the work and then either
  * fenced or holds a lock that whoever goes to sleep takes. */
 void coir_i_wake_worker_slow(void);
 extern _Atomic(uint64_t) coir_i_idle_state
     __attribute__((visibility("hidden")));
+/* In it: how many sleep; how many are active, which are all but those on the
+ * bench; how many watch. */
+#define COIR_I_SLEEPER UINT64_C(1)
+#define COIR_I_ACTIVE (UINT64_C(1) << 16)
 #define COIR_I_WATCHER (UINT64_C(1) << 32)
+static inline unsigned coir_i_idle_sleepers(uint64_t state)
+{
+    return state & 0xffff;
+}
+static inline unsigned coir_i_idle_active(uint64_t state)
+{
+    return state >> 16 & 0xffff;
+}
+static inline bool coir_i_idle_all_sleep(uint64_t state)
+{
+    return coir_i_idle_sleepers(state) == coir_i_idle_active(state);
+}
+/* Somebody could be woken, and nobody looks anyway. */
+static inline bool coir_i_idle_unwatched(uint64_t state)
+{
+    return coir_i_idle_sleepers(state) && state < COIR_I_WATCHER;
+}
 static inline void coir_i_wake_worker(void)
 {
     /* @dekker idle.sleep: the work was published before this load; a sleeper
      * announces itself before it looks for work once more. */
     uint64_t state = load_seq_cst(&coir_i_idle_state);
-    if (coir_i_unlikely((uint32_t)state && state < COIR_I_WATCHER))
+    if (coir_i_unlikely(coir_i_idle_unwatched(state)))
         coir_i_wake_worker_slow();
 }
 /* While all workers sleep, a number that is another one after any of them has
  * been woken; else 0. */
 uint64_t coir_i_idle_rest(void);
-/* This worker in particular. */
-void coir_i_wake_this(coir_i_worker *w);
+/* This worker in particular, from its sleep or from the bench; false: it was
+ * awake. */
+bool coir_i_wake_this(coir_i_worker *w);
 void coir_i_wake_all(void);
 /* The sleeper in the poller shall look at the timers again if it sleeps past
  * `at`. */

@@ -24,9 +24,9 @@ START_TEST(ring_is_first_in_first_out)
 {
     fill(COIR_I_RING);
     for (int i = 0; i < COIR_I_RING; i++)
-        ck_assert_ptr_eq(coir_i_ring_get(&ring, i % 2), &fibers[i]);
-    ck_assert_ptr_null(coir_i_ring_get(&ring, false));
-    ck_assert_ptr_null(coir_i_ring_get(&ring, true));
+        ck_assert_ptr_eq(coir_i_ring_get(&ring), &fibers[i]);
+    ck_assert_ptr_null(coir_i_ring_get(&ring));
+    ck_assert_ptr_null(coir_i_ring_get(&ring));
 }
 END_TEST
 
@@ -34,7 +34,7 @@ START_TEST(ring_says_that_it_is_full)
 {
     fill(COIR_I_RING);
     ck_assert(!coir_i_ring_put(&ring, &fibers[COIR_I_RING]));
-    ck_assert_ptr_eq(coir_i_ring_get(&ring, false), &fibers[0]);
+    ck_assert_ptr_eq(coir_i_ring_get(&ring), &fibers[0]);
     ck_assert(coir_i_ring_put(&ring, &fibers[COIR_I_RING]));
 }
 END_TEST
@@ -48,7 +48,7 @@ START_TEST(ring_spills_its_older_half_in_order)
         ck_assert_ptr_eq(first, &fibers[i]);
     ck_assert_ptr_null(first);
     ck_assert_ptr_eq(last, &fibers[4]);
-    ck_assert_ptr_eq(coir_i_ring_get(&ring, false), &fibers[5]);
+    ck_assert_ptr_eq(coir_i_ring_get(&ring), &fibers[5]);
 }
 END_TEST
 
@@ -57,9 +57,24 @@ START_TEST(ring_gives_a_thief_its_older_half)
     fill(7);
     ck_assert_uint_eq(coir_i_ring_steal(&other, &ring), 4);
     for (int i = 0; i < 4; i++)
-        ck_assert_ptr_eq(coir_i_ring_get(&other, false), &fibers[i]);
-    ck_assert_ptr_null(coir_i_ring_get(&other, false));
+        ck_assert_ptr_eq(coir_i_ring_get(&other), &fibers[i]);
+    ck_assert_ptr_null(coir_i_ring_get(&other));
     ck_assert_uint_eq(coir_i_ring_length(&ring), 3);
+}
+END_TEST
+
+START_TEST(ring_gives_all_to_who_evicts)
+{
+    coir_i_fiber *first, *last;
+    fill(COIR_I_RING);
+    ck_assert_uint_eq(coir_i_ring_evict(&ring, &first, &last), COIR_I_RING);
+    ck_assert_ptr_eq(last, &fibers[COIR_I_RING - 1]);
+    for (int i = 0; i < COIR_I_RING; i++, first = first->next)
+        ck_assert_ptr_eq(first, &fibers[i]);
+    ck_assert_ptr_null(first);
+    ck_assert_uint_eq(coir_i_ring_evict(&ring, &first, &last), 0);
+    ck_assert_ptr_null(first);
+    ck_assert_ptr_null(last);
 }
 END_TEST
 
@@ -75,7 +90,7 @@ static void *steal_all(void *arg)
     for (bool last = false; !last;) {
         last = over; /* look once more after the end */
         while (coir_i_ring_steal(&other, &ring))
-            for (coir_i_fiber *f; (f = coir_i_ring_get(&other, false));)
+            for (coir_i_fiber *f; (f = coir_i_ring_get(&other));)
                 sum += (uint64_t)(f - fibers) + 1;
     }
     got[1] = sum;
@@ -92,13 +107,13 @@ START_TEST(ring_loses_nothing_to_a_thief_and_doubles_nothing)
         uint64_t which = test_random_below(&seed, COIR_I_RING);
         if (coir_i_ring_put(&ring, &fibers[which]))
             put += which + 1;
-        coir_i_fiber *f = which % 3 ? coir_i_ring_get(&ring, false) : NULL;
+        coir_i_fiber *f = which % 3 ? coir_i_ring_get(&ring) : NULL;
         if (f)
             sum += (uint64_t)(f - fibers) + 1;
     }
     over = true;
     pthread_join(thief, NULL);
-    for (coir_i_fiber *f; (f = coir_i_ring_get(&ring, false));)
+    for (coir_i_fiber *f; (f = coir_i_ring_get(&ring));)
         sum += (uint64_t)(f - fibers) + 1;
     ck_assert_uint_eq(sum + got[1], put);
 }
@@ -115,5 +130,6 @@ COIR_SUITE(ring, TEST_ONCE)
     TCase *thieves = test_case(suite, "thieves");
     tcase_add_checked_fixture(thieves, setup, NULL);
     tcase_add_test(thieves, ring_gives_a_thief_its_older_half);
+    tcase_add_test(thieves, ring_gives_all_to_who_evicts);
     tcase_add_test(thieves, ring_loses_nothing_to_a_thief_and_doubles_nothing);
 }

@@ -2,15 +2,15 @@
  *
  * A program with fibers that start, yield, sleep, wait for each other, cancel
  * and fail hashes the order in which all that happens. */
-#include "test/harness.h"
+#include <coir.h>
 
 #include "sched/choice.h"
-
-#include <coir.h>
+#include "test/harness.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { FIBERS = 40, STEPS = 12, RUNS = 30 };
 
@@ -140,6 +140,127 @@ START_TEST(one_thread_runs_all_fibers)
 }
 END_TEST
 
+/* ---- what waits ---- */
+
+static coir_mutex mutex;
+static int ends[2]; /* of a pipe */
+
+static int lock_often(void *arg)
+{
+    int rc = 0;
+    for (int i = 0; i < STEPS && rc == 0; i++) {
+        if ((rc = coir_mutex_lock(&mutex)) < 0)
+            break;
+        note(100 * (uint64_t)(uintptr_t)arg + (uint64_t)i);
+        rc = coir_yield();
+        coir_mutex_unlock(&mutex);
+    }
+    return rc;
+}
+
+static int pass_on(void *arg)
+{
+    char byte = 0;
+    for (int i = 0; i < STEPS; i++) {
+        ssize_t n = coir_read(ends[0], &byte, 1);
+        note(100 * (uint64_t)(uintptr_t)arg + (uint64_t)i);
+        if (n == 1)
+            n = coir_write(ends[1], &byte, 1);
+        if (n != 1)
+            return (int)n;
+    }
+    return 0;
+}
+
+static int run_three(coir_fn *fn)
+{
+    coir_nursery nursery;
+    int rc = 0;
+    coir_nursery_open(&nursery);
+    for (uintptr_t i = 0; i < 3 && rc == 0; i++)
+        rc = coir_go(&nursery, fn, (void *)i);
+    return coir_nursery_close_with(&nursery, rc);
+}
+
+static int lock_all(void *arg)
+{
+    (void)arg;
+    return run_three(lock_often);
+}
+
+static int pass_all(void *arg)
+{
+    (void)arg;
+    ssize_t n = coir_write(ends[1], "x", 1);
+    return n == 1 ? run_three(pass_on) : (int)n;
+}
+
+static uint64_t order_of(coir_fn *body)
+{
+    const coir_config config = {.seed = 7};
+    ck_assert_int_eq(pipe(ends), 0);
+    schedule = 0xcbf29ce484222325;
+    ck_assert_int_eq(coir_run_with(&config, body, NULL), 0);
+    close(ends[0]);
+    close(ends[1]);
+    return schedule;
+}
+
+START_TEST(a_mutex_is_taken_in_the_same_order)
+{
+    uint64_t order = order_of(lock_all);
+    for (int i = 0; i < RUNS; i++)
+        ck_assert_uint_eq(order_of(lock_all), order);
+}
+END_TEST
+
+START_TEST(a_pipe_is_read_in_the_same_order)
+{
+    uint64_t order = order_of(pass_all);
+    for (int i = 0; i < RUNS; i++)
+        ck_assert_uint_eq(order_of(pass_all), order);
+}
+END_TEST
+
+/* ---- time that stands still ---- */
+
+static bool has_got_it;
+
+static int get_it(void *arg)
+{
+    int rc = coir_mutex_lock(arg);
+    if (rc == 0) {
+        has_got_it = true;
+        coir_mutex_unlock(arg);
+    }
+    return rc;
+}
+
+static int take_it_again_and_again(void *arg)
+{
+    coir_mutex mutex = {0};
+    coir_nursery nursery;
+    (void)arg;
+    coir_nursery_open(&nursery);
+    int rc = coir_go(&nursery, get_it, &mutex);
+    for (bool seen = false; rc == 0 && !seen;) {
+        if ((rc = coir_mutex_lock(&mutex)) < 0)
+            break;
+        seen = has_got_it;
+        rc = coir_yield();
+        coir_mutex_unlock(&mutex);
+    }
+    return coir_nursery_close_with(&nursery, rc);
+}
+
+START_TEST(who_waits_gets_it_though_time_stands_still)
+{
+    const coir_config config = {.virtual_clock = true};
+    ck_assert_int_eq(coir_run_with(&config, take_it_again_and_again, NULL), 0);
+    ck_assert(has_got_it);
+}
+END_TEST
+
 /* ---- any child may be the first ---- */
 
 static int first;
@@ -206,6 +327,11 @@ COIR_SUITE(seed, TEST_ONCE)
     tcase_add_test(order, another_seed_gives_another_order);
     tcase_add_test(order, the_seed_may_come_from_the_environment);
     tcase_add_test(order, over_many_seeds_each_child_is_the_first_to_begin);
+
+    tcase_add_test(order, a_mutex_is_taken_in_the_same_order);
+    tcase_add_test(order, a_pipe_is_read_in_the_same_order);
+
+    tcase_add_test(order, who_waits_gets_it_though_time_stands_still);
 
     TCase *thread = test_case(suite, "thread");
     tcase_add_test(thread, one_thread_runs_all_fibers);
