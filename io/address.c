@@ -1,15 +1,18 @@
 /* io/address.c -- addresses in words, and as the kernel has them
  *
  *     127.0.0.1:80   [::1]:8080   [fe80::1%eth0]:80   :http   unix:path
+ *     host.example:443
  *
- * Does       both directions. Numbers are read here; only the names of services
- *            need the system, which may block: io/offload.h.
- * Does not   look up the names of hosts: pools/ will; they are -ENOENT.
+ * Does       both directions. Numbers are read here; names, of hosts and of
+ *            services, need the system, which may block: io/offload.h.
+ * Does not   take what only looks like a number (1.2.3, 0x7f.1) for one, nor
+ *            for a name.
  * Fails      see address.h; nothing is held.
- * Tests      test/test_address.c */
+ * Tests      test/test_address.c, test/test_dial.c */
 #include "io/address.h"
 
 #include "io/offload.h"
+#include "io/sys.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,6 +20,7 @@
 #include <netdb.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { HOST_MAX = 256, SERVICE_MAX = 64, PORT_MAX = 65535 };
@@ -84,7 +88,7 @@ static int parse_unix(const char *path, coir_i_address *ret)
     memcpy(ret->is.local.sun_path, path, length + 1);
     ret->length =
         (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
-    return 1;
+    return 0;
 }
 
 static void set_v4(coir_i_address *a, struct in_addr host, int port)
@@ -105,17 +109,18 @@ static void set_v6(coir_i_address *a, struct in6_addr host, int port)
 
 /* Nothing before the port. To listen, IPv6 takes IPv4 as well; the second
  * address is for a machine that has but one of them. */
-static int set_unnamed(coir_i_address found[COIR_I_ADDRESSES],
-                       enum coir_i_address_use use, int port)
+static int set_unnamed(coir_i_addresses *found, enum coir_i_address_use use,
+                       int port)
 {
+    found->count = 2;
     if (use == COIR_I_TO_LISTEN) {
-        set_v6(&found[0], in6addr_any, port);
-        set_v4(&found[1], (struct in_addr){htonl(INADDR_ANY)}, port);
+        set_v6(&found->at[0], in6addr_any, port);
+        set_v4(&found->at[1], (struct in_addr){htonl(INADDR_ANY)}, port);
     } else {
-        set_v4(&found[0], (struct in_addr){htonl(INADDR_LOOPBACK)}, port);
-        set_v6(&found[1], in6addr_loopback, port);
+        set_v4(&found->at[0], (struct in_addr){htonl(INADDR_LOOPBACK)}, port);
+        set_v6(&found->at[1], in6addr_loopback, port);
     }
-    return 2;
+    return 0;
 }
 
 /* What stands in brackets, with its %interface. */
@@ -133,25 +138,125 @@ static int parse_v6(char *host, int port, coir_i_address *ret)
         if (!ret->is.v6.sin6_scope_id)
             return -ENOENT;
     }
-    return 1;
+    return 0;
 }
 
-/* Might it be the name of a host, as far as its letters go? */
+/* ---- Names of hosts. */
+
+/* Does the last of its parts look like a number? Then getaddrinfo(3) would take
+ * it for an address in one of the forms of old. */
+static bool ends_in_number(const char *host)
+{
+    static const char digits[] = "0123456789";
+    size_t length = strlen(host);
+    if (length > 0 && host[length - 1] == '.')
+        length--;
+    size_t from = length;
+    while (from > 0 && host[from - 1] != '.')
+        from--;
+    if (length - from > 2 && host[from] == '0' && (host[from + 1] | 32) == 'x')
+        return strspn(host + from + 2, "0123456789abcdefABCDEF") >=
+               length - from - 2;
+    return strspn(host + from, digits) >= length - from;
+}
+
+/* Might it be a name, as far as its letters go? */
 static bool is_name(const char *host)
 {
     static const char letters[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
-    return host[strspn(host, letters)] == '\0';
+    return host[strspn(host, letters)] == '\0' && !ends_in_number(host);
 }
 
-int coir_i_address_parse(const char *text, enum coir_i_address_use use,
-                         coir_i_address found[COIR_I_ADDRESSES])
+/* No name in this domain is ever given to anyone (RFC 6761, 6.4): so nobody
+ * need be asked. */
+static bool is_invalid(const char *host)
+{
+    static const char domain[] = ".invalid";
+    size_t length = strlen(host);
+    return length >= sizeof domain &&
+           strcasecmp(host + length - (sizeof domain - 1), domain) == 0;
+}
+
+/* The next one from a on that is, or is not, of that family. */
+static const struct addrinfo *find_family(const struct addrinfo *a, int family,
+                                          bool is)
+{
+    while (a && ((a->ai_family != AF_INET && a->ai_family != AF_INET6) ||
+                 (a->ai_family == family) != is))
+        a = a->ai_next;
+    return a;
+}
+
+static void set_found(coir_i_address *a, const struct addrinfo *found, int port)
+{
+    memcpy(&a->is, found->ai_addr, found->ai_addrlen);
+    a->length = found->ai_addrlen;
+    if (found->ai_family == AF_INET)
+        a->is.v4.sin_port = htons((uint16_t)port);
+    else
+        a->is.v6.sin6_port = htons((uint16_t)port);
+}
+
+int coir_i_addresses_take(const struct addrinfo *list, int port,
+                          coir_i_addresses *ret_found)
+{
+    size_t count = 0;
+    for (const struct addrinfo *a = list; a; a = a->ai_next)
+        count++;
+    const struct addrinfo *first = find_family(list, AF_UNSPEC, false);
+    if (!first)
+        return -ENOENT;
+    coir_i_address *at = coir_i_sys_alloc(count * sizeof *at);
+    if (!at)
+        return -ENOMEM;
+    memset(at, 0, count * sizeof *at);
+
+    const int family = first->ai_family;
+    const struct addrinfo *others = find_family(list, family, false);
+    for (count = 0; first || others;) {
+        if (first) {
+            set_found(&at[count++], first, port);
+            first = find_family(first->ai_next, family, true);
+        }
+        if (others) {
+            set_found(&at[count++], others, port);
+            others = find_family(others->ai_next, family, false);
+        }
+    }
+    ret_found->at = at;
+    ret_found->count = count;
+    return 0;
+}
+
+static int look_up_host(const char *host, int port, coir_i_addresses *found)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *list;
+    if (!is_name(host))
+        return -EINVAL;
+    if (is_invalid(host))
+        return -ENOENT;
+    int rc = coir_i_resolve(host, NULL, &hints, &list);
+    if (rc < 0)
+        return rc;
+    rc = coir_i_addresses_take(list, port, found);
+    freeaddrinfo(list);
+    return rc;
+}
+
+/* ---- All of them. */
+
+int coir_i_addresses_find(const char *text, enum coir_i_address_use use,
+                          coir_i_addresses *ret_found)
 {
     char host[HOST_MAX];
     struct in_addr number;
-    memset(found, 0, COIR_I_ADDRESSES * sizeof *found);
+    memset(ret_found, 0, sizeof *ret_found);
+    ret_found->at = ret_found->few;
+    ret_found->count = 1;
     if (strncmp(text, unix_prefix, sizeof unix_prefix - 1) == 0)
-        return parse_unix(text + sizeof unix_prefix - 1, found);
+        return parse_unix(text + sizeof unix_prefix - 1, ret_found->at);
 
     bool is_v6 = text[0] == '[';
     const char *from = is_v6 ? text + 1 : text;
@@ -164,13 +269,21 @@ int coir_i_address_parse(const char *text, enum coir_i_address_use use,
     if (port < 0)
         return port;
     if (is_v6)
-        return parse_v6(host, port, found);
+        return parse_v6(host, port, ret_found->at);
     if (!*host)
-        return set_unnamed(found, use, port);
+        return set_unnamed(ret_found, use, port);
     if (inet_pton(AF_INET, host, &number) != 1)
-        return is_name(host) ? -ENOENT : -EINVAL;
-    set_v4(found, number, port);
-    return 1;
+        return look_up_host(host, port, ret_found);
+    set_v4(ret_found->at, number, port);
+    return 0;
+}
+
+void coir_i_addresses_free(coir_i_addresses *found)
+{
+    if (found->at != found->few)
+        free(found->at);
+    found->at = found->few;
+    found->count = 0;
 }
 
 /* ---- Into words. */

@@ -20,13 +20,26 @@ typedef struct coir_i_address {
     } is;
 } coir_i_address;
 
-enum { COIR_I_ADDRESSES = 2 }; /* that one text may stand for */
+/* What one text may stand for, in the order in which to try them. It does not
+ * move. */
+typedef struct coir_i_addresses {
+    size_t count;
+    coir_i_address *at; /* `few`, or the heap's */
+    coir_i_address few[2];
+} coir_i_addresses;
 
-/* [parks] How many addresses the text stands for, in the order in which to try
- * them. -EINVAL: it is not an address; -ENAMETOOLONG: a unix path that is too
- * long; -ENOENT: a host that is a name, or a service that is not known. */
-int coir_i_address_parse(const char *text, enum coir_i_address_use use,
-                         coir_i_address found[COIR_I_ADDRESSES]);
+/* [parks] 0. -EINVAL: it is not an address; -ENAMETOOLONG: a unix path that is
+ * too long; -ENOENT: a host, a service or an interface that is not known; and
+ * what coir_i_resolve says. */
+int coir_i_addresses_find(const char *text, enum coir_i_address_use use,
+                          coir_i_addresses *ret_found);
+void coir_i_addresses_free(coir_i_addresses *found);
+
+/* Those of getaddrinfo(3), families in turn (RFC 8305, 4), with that port. 0;
+ * -ENOENT: there is none of a family that we know; -ENOMEM. */
+struct addrinfo;
+int coir_i_addresses_take(const struct addrinfo *list, int port,
+                          coir_i_addresses *ret_found);
 
 /* The length of its text. -ENOSPC: size is too small; -EAFNOSUPPORT: it has no
  * text. */

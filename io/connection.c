@@ -1,6 +1,6 @@
 /* io/connection.c -- accepting, connecting, closing, and waiting for any of it
  *
- * Does       accept, connect, poll and close one descriptor.
+ * Does       make, accept, connect, poll and close one descriptor.
  *
  * No flag tells accept or connect not to block, and O_NONBLOCK of a descriptor
  * that coir did not make is not coir's to set. So a listener that blocks is
@@ -13,13 +13,14 @@
  * Fails      accept: a connection that cannot be taken for want of descriptors
  *            stays with the listener; one without memory for a slot is closed.
  * Tests      test/test_net.c, test/test_descriptor.c */
+#include "io/connection.h"
+
 #include <coir/io.h>
-#include <coir/time.h>
 
 #include "io/descriptor.h"
 #include "io/module.h"
-#include "io/reactor.h"
 #include "io/sys.h"
+#include "io/watch.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -68,19 +69,36 @@ static int accept_waiting(coir_i_call *call, struct sockaddr *from,
 }
 
 /* A new descriptor is coir's; or it is nobody's. */
-static int adopt(int fd)
+static int adopt(int fd, uint64_t known)
 {
-    int protocol = 0;
-    int rc = coir_i_sys_option(fd, SOL_SOCKET, SO_PROTOCOL, &protocol,
-                               sizeof protocol);
-    if (rc == 0)
-        rc = coir_i_descriptor_made(fd, protocol == IPPROTO_TCP ? COIR_I_STREAM
-                                                                : 0);
+    int rc = coir_i_descriptor_made(fd, known);
     if (rc < 0) {
         coir_i_sys_close(fd);
         return rc;
     }
     return fd;
+}
+
+int coir_i_socket_make(int family)
+{
+    int fd = coir_i_sys_socket(family, SOCK_STREAM);
+    if (fd < 0)
+        return fd;
+    return adopt(fd, family == AF_UNIX ? 0 : COIR_I_STREAM);
+}
+
+static int adopt_accepted(int fd)
+{
+    int protocol = 0; /* where it cannot be asked: not known to be TCP */
+#ifdef SO_PROTOCOL
+    int rc = coir_i_sys_option(fd, SOL_SOCKET, SO_PROTOCOL, &protocol,
+                               sizeof protocol);
+    if (rc < 0) {
+        coir_i_sys_close(fd);
+        return rc;
+    }
+#endif
+    return adopt(fd, protocol == IPPROTO_TCP ? COIR_I_STREAM : 0);
 }
 
 int coir_accept(int fd, struct sockaddr *from, socklen_t *length)
@@ -94,7 +112,7 @@ int coir_accept(int fd, struct sockaddr *from, socklen_t *length)
         return rc;
     rc = accept_waiting(&call, from, length);
     coir_i_call_end(&call);
-    return rc < 0 ? rc : adopt(rc);
+    return rc < 0 ? rc : adopt_accepted(rc);
 }
 
 /* ---- Connect. */
@@ -146,7 +164,6 @@ static int connect_wait(coir_i_call *call)
 
 int coir_connect(int fd, const struct sockaddr *to, socklen_t length)
 {
-    enum { ROOM_MS = 1, ROOM_MOST_MS = 16 };
     coir_i_call call;
     int rc = coir_i_enter();
     if (rc < 0)
@@ -157,13 +174,10 @@ int coir_connect(int fd, const struct sockaddr *to, socklen_t length)
     rc = connect_once(fd, to, length);
     /* The backlog of a unix listener is full. The kernel tells of no room
      * there, and blocks in connect(2) or says -EAGAIN: so ask again. */
-    for (int ms = ROOM_MS; rc == -EAGAIN && to->sa_family == AF_UNIX;) {
-        rc = coir_sleep(COIR_MS(ms));
+    for (int ms = 0; rc == -EAGAIN && to->sa_family == AF_UNIX;) {
+        rc = coir_i_call_pause(&call, &ms);
         if (rc == 0)
-            rc = load_relaxed(&call.slot->state) & COIR_I_CLOSING
-                     ? -EBADF
-                     : connect_once(fd, to, length);
-        ms = ms < ROOM_MOST_MS ? 2 * ms : ms;
+            rc = connect_once(fd, to, length);
     }
     if (rc == -EINPROGRESS || rc == -EALREADY || rc == -EINTR)
         rc = connect_wait(&call);
@@ -206,54 +220,48 @@ static const coir_i_wait polls = {
     .flags = COIR_I_WAIT_OUTSIDE | COIR_I_WAIT_NUMBER,
 };
 
-/* Listed first, look then: an event that comes after the look finds us. */
-static int list_and_look(coir_i_descriptor *slot, int fd, int events,
-                         coir_i_queued *me)
-{
-    me->events |= events & COIR_READABLE ? COIR_I_CAN_READ : 0U;
-    me->events |= events & COIR_WRITABLE ? COIR_I_CAN_WRITE : 0U;
-    me->ticket = coir_i_arm(COIR_NEVER, COIR_I_CANCELLABLE, &polls,
-                            coir_i_wait_number(fd));
-    int rc = coir_i_slot_watch(slot, me);
-    return rc < 0 ? rc : ready_now(fd, events);
-}
+struct poll {
+    int fd, events;
+};
 
-/* What is ready; or 0 after an event. Inside the descriptor but while it
- * waits: who watches does not hold up a close. */
-static int poll_once(coir_i_descriptor *slot, int fd, int events)
+static int look(void *arg)
 {
-    coir_i_queued me = {.events = 0};
-    int rc = coir_i_slot_enter(slot);
-    if (rc < 0)
-        return rc;
-    rc = ready_now(fd, events);
-    if (rc == 0)
-        rc = coir_i_slot_register(slot, fd);
-    if (rc != 0) {
-        coir_i_slot_leave(slot, fd);
-        return rc;
-    }
-    rc = list_and_look(slot, fd, events, &me);
-    coir_i_slot_leave(slot, fd);
-    if (rc != 0)
-        coir_i_wake(me.ticket, COIR_I_WOKEN);
-    unsigned reason = coir_i_park();
-    coir_i_slot_unwatch(slot, &me);
-    if (rc != 0 || reason == COIR_I_WOKEN)
-        return rc;
-    return reason == COIR_I_CLOSED ? -EBADF : -ECANCELED;
+    const struct poll *p = arg;
+    return ready_now(p->fd, p->events);
 }
 
 int coir_poll(int fd, int events)
 {
-    coir_i_descriptor *slot;
+    struct poll poll = {.fd = fd, .events = events};
+    coir_i_watch watch = {.fd = fd, .wait = &polls, .look = look};
     int rc = coir_i_enter();
     if (rc < 0)
         return rc;
     if (!events || (events & ~(COIR_READABLE | COIR_WRITABLE)))
         return -EINVAL;
-    rc = coir_i_slot_get(fd, &slot);
-    while (rc == 0)
-        rc = poll_once(slot, fd, events);
+    rc = coir_i_slot_get(fd, &watch.slot);
+    if (rc < 0)
+        return rc;
+    watch.events |= events & COIR_READABLE ? COIR_I_CAN_READ : 0U;
+    watch.events |= events & COIR_WRITABLE ? COIR_I_CAN_WRITE : 0U;
+    watch.on = coir_i_wait_number(fd);
+    watch.arg = &poll;
+    return coir_i_watch_until(&watch);
+}
+
+int coir_try_poll(int fd, int events)
+{
+    coir_i_descriptor *slot;
+    if (coir_i_io_is_forked())
+        return -EPERM;
+    if (!events || (events & ~(COIR_READABLE | COIR_WRITABLE)))
+        return -EINVAL;
+    int rc = coir_i_slot_get(fd, &slot);
+    if (rc == 0)
+        rc = coir_i_slot_enter(slot);
+    if (rc < 0)
+        return rc;
+    rc = ready_now(fd, events);
+    coir_i_slot_leave(slot, fd);
     return rc;
 }

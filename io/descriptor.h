@@ -165,6 +165,11 @@ static inline void coir_i_call_more(coir_i_call *call)
  * it could not be registered. */
 int coir_i_call_wait(coir_i_call *call);
 
+/* After -EAGAIN where the kernel tells nobody when to try again: wait a while,
+ * each time longer; *ms is 0 at first. 0: try again; -ECANCELED; -EBADF: it is
+ * being closed. */
+int coir_i_call_pause(coir_i_call *call, int *ms);
+
 /* Be sure that edges are told. 0, or why not, as above. */
 int coir_i_slot_register(coir_i_descriptor *slot, int fd);
 

@@ -1,33 +1,19 @@
-/* io/net.c -- listening and dialling
+/* io/net.c -- listening, and whose ends there are
  *
- * Does       the steps from an address in words to a descriptor.
- * Does not   look up names of hosts; see io/address.c.
+ * Does       the steps from an address in words to a listener, and from a
+ *            socket to addresses in words.
  * Fails      what was made is closed, and a unix path that was bound removed.
  * Tests      test/test_address.c */
 #include <coir/io.h>
 #include <coir/net.h>
 
 #include "io/address.h"
+#include "io/connection.h"
 #include "io/descriptor.h"
 #include "io/module.h"
 #include "io/sys.h"
 
 #include <netinet/in.h>
-
-/* A socket that coir made, or why there is none. */
-static int make_socket(int family)
-{
-    int fd = coir_i_sys_socket(family, SOCK_STREAM);
-    if (fd < 0)
-        return fd;
-    uint64_t known = family == AF_UNIX ? 0 : COIR_I_STREAM;
-    int rc = coir_i_descriptor_made(fd, known);
-    if (rc < 0) {
-        coir_i_sys_close(fd);
-        return rc;
-    }
-    return fd;
-}
 
 /* The path of a unix listener is taken: 0 if nobody listens there any more,
  * and the path is free now. */
@@ -67,7 +53,7 @@ static int bind_to(int fd, const coir_i_address *a)
 
 static int listen_on(const coir_i_address *a, int backlog)
 {
-    int fd = make_socket(a->is.any.sa_family);
+    int fd = coir_i_socket_make(a->is.any.sa_family);
     if (fd < 0)
         return fd;
     int rc = bind_to(fd, a);
@@ -91,48 +77,20 @@ static bool is_not_here(int rc)
 
 int coir_listen(const char *address, int backlog)
 {
-    coir_i_address found[COIR_I_ADDRESSES];
+    coir_i_addresses found;
     int rc = coir_i_enter();
     if (rc < 0)
         return rc;
-    int count = coir_i_address_parse(address, COIR_I_TO_LISTEN, found);
-    rc = count;
-    for (int i = 0; i < count; i++) {
-        rc = listen_on(&found[i], backlog);
+    rc = coir_i_addresses_find(address, COIR_I_TO_LISTEN, &found);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < found.count; i++) {
+        rc = listen_on(&found.at[i], backlog);
         if (!is_not_here(rc))
             break;
     }
+    coir_i_addresses_free(&found);
     return rc;
-}
-
-static int dial_to(const coir_i_address *a)
-{
-    int fd = make_socket(a->is.any.sa_family);
-    if (fd < 0)
-        return fd;
-    int rc = coir_connect(fd, &a->is.any, a->length);
-    if (rc < 0) {
-        coir_close(fd);
-        return rc;
-    }
-    return fd;
-}
-
-int coir_dial(const char *address)
-{
-    coir_i_address found[COIR_I_ADDRESSES];
-    int rc = coir_i_enter();
-    if (rc < 0)
-        return rc;
-    int count = coir_i_address_parse(address, COIR_I_TO_DIAL, found);
-    int first = count;
-    for (int i = 0; i < count; i++) {
-        rc = dial_to(&found[i]);
-        if (rc != -ECONNREFUSED && !is_not_here(rc))
-            return rc;
-        first = i == 0 ? rc : first; /* what is said if none will do */
-    }
-    return first;
 }
 
 /* ---- Whose ends they are. */

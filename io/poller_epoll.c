@@ -19,17 +19,19 @@
  * Fails      open: -EMFILE and -ENOMEM come back from the call that needed the
  *            first wait; nothing is left, and the next one tries again.
  * Tests      test/test_poller.c */
+#include "fiber/platform.h"
 #include "io/descriptor.h"
-#include "io/doubt.h"
 #include "io/reactor.h"
-#include "io/sys.h"
-#include "sched/poller.h"
 
-#include <errno.h>
+#if COIR_I_LINUX
+#    include "io/doubt.h"
+#    include "io/sys.h"
+#    include "io/sys_epoll.h"
+#    include "sched/poller.h"
 
 enum { BATCH = 256, BATCHES = 8 }; /* of events: in one call, in one wait */
 
-#define WAKE UINT64_MAX /* the tag of the eventfd */
+#    define WAKE UINT64_MAX /* the tag of the eventfd */
 
 static int wait_for_events(coir_i_poller *poller, coir_time until);
 static void wake_poller(coir_i_poller *poller);
@@ -196,3 +198,5 @@ static int wait_for_events(coir_i_poller *poller, coir_time until)
     } while (count == BATCH && ++batches < BATCHES);
     return woken + coir_i_doubts_look();
 }
+
+#endif

@@ -1,4 +1,4 @@
-/* io/readwrite.c -- reading and writing
+/* io/readwrite.c -- reading and writing any descriptor
  *
  * Does       make the system call first, and wait only where the kernel said
  *            that it would block; without touching the descriptor's flags:
@@ -13,136 +13,131 @@
  *            Which one it is, is found out by trying: a number may become
  *            another kind of file behind our back.
  *
- * A short read of TCP was all there is: then the next one waits at once,
- * without a system call that would say -EAGAIN. Not once the peer's end was
- * seen, which may have come in one edge with the data; nor after urgent data,
- * at which a read stops: no other edge follows. And not on unix sockets, where
- * a read stops behind descriptors that were sent.
- *
  * Invariants
- *   R1  A call that gives -ECANCELED has moved nothing.
- *   R2  SIGPIPE is never raised: io/sys.c.
- *   R3  An error that stopped a whole transfer half-way, and which the kernel
- *       tells but once, is kept in the slot for the next call on that side; it
- *       is dropped if the kernel says anything else than "the end" then.
+ *   R2  SIGPIPE is never raised: io/sys_readwrite.c, io/sys_socket.c.
  *
  * Edges      none of its own; see io/descriptor.h.
- * Fails      as the system calls; -ENOMEM for a slot, and what the reactor says
- *            where it must wait: nothing was moved.
- * Tests      test/test_readwrite.c, test/test_readwrite_kinds.c */
+ * Fails      as the system calls; see io/transfer.c.
+ * Tests      test/test_readwrite.c, test/test_readwrite_kinds.c,
+ *            test/test_vector.c */
 #include <coir/io.h>
 
-#include "io/descriptor.h"
 #include "io/offload.h"
 #include "io/sys.h"
+#include "io/transfer.h"
 
-#include <limits.h>
 #include <poll.h>
 
-enum {
-    TERMINAL_ROOM = 256, /* what one takes that says it is writable */
-    ELSEWHERE = INT_MIN  /* not a result: make it where it may block */
+enum { TERMINAL_ROOM = 256 }; /* what one takes that says it is writable */
+
+/* ---- Sockets. One piece is a call that costs less. */
+
+static ssize_t move_socket(coir_i_transfer *t)
+{
+    struct iovec piece;
+    const struct iovec *iov;
+    int count = coir_i_transfer_pieces(t, &piece, &iov), fd = t->call.fd;
+    bool is_read = coir_i_transfer_is_read(t);
+    if (coir_i_likely(count == 1))
+        return is_read ? coir_i_sys_recv(fd, iov->iov_base, iov->iov_len, 0)
+                       : coir_i_sys_send(fd, iov->iov_base, iov->iov_len, 0);
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)iov,
+                             .msg_iovlen = (size_t)count};
+    return is_read ? coir_i_sys_recvmsg(fd, &message, 0)
+                   : coir_i_sys_sendmsg(fd, &message, 0);
+}
+
+/* ---- Where it may block. */
+
+struct elsewhere {
+    const coir_i_transfer *t;
+    ssize_t n;
 };
-
-/* One call of a program: up to `left` bytes, from or to `at`. */
-struct transfer {
-    coir_i_call call;
-    char *at;
-    size_t left;
-    int flags;           /* of recv and send */
-    bool is_for_sockets; /* recv and send: nothing else will do */
-};
-
-static bool is_read(const struct transfer *t)
-{
-    return t->call.side == COIR_I_READER;
-}
-
-static uint64_t known_of(const struct transfer *t)
-{
-    /* relaxed: only a hint, or see coir_i_call_try. */
-    return load_relaxed(&t->call.slot->state);
-}
-
-/* ---- The system call, one way or another. -EAGAIN: it would block. */
-
-static ssize_t move_socket(struct transfer *t)
-{
-    if (is_read(t))
-        return coir_i_sys_recv(t->call.fd, t->at, t->left, t->flags);
-    return coir_i_sys_send(t->call.fd, t->at, t->left, t->flags);
-}
-
-/* Be sure that it can be waited for; ELSEWHERE: it cannot. */
-static int register_plain(struct transfer *t)
-{
-    if (known_of(t) & COIR_I_REGISTERED)
-        return 0;
-    int rc = coir_i_slot_register(t->call.slot, t->call.fd);
-    return rc == -EPERM ? ELSEWHERE : rc;
-}
 
 static int move_blocking(void *arg)
 {
-    struct transfer *t = arg;
-    ssize_t n = is_read(t) ? coir_i_sys_read(t->call.fd, t->at, t->left)
-                           : coir_i_sys_write(t->call.fd, t->at, t->left);
-    t->flags = n < 0 ? (int)n : 0;
-    t->left = n < 0 ? 0 : (size_t)n;
+    struct elsewhere *e = arg;
+    struct iovec piece;
+    const struct iovec *iov;
+    int count = coir_i_transfer_pieces(e->t, &piece, &iov);
+    e->n = coir_i_transfer_is_read(e->t)
+               ? coir_i_sys_readv(e->t->call.fd, iov, count)
+               : coir_i_sys_writev(e->t->call.fd, iov, count);
     return 0;
 }
 
-static ssize_t move_elsewhere(const struct transfer *t)
+static ssize_t move_elsewhere(coir_i_transfer *t)
 {
-    struct transfer there = *t;
-    int rc = coir_i_offload(move_blocking, &there);
-    if (rc < 0)
-        return rc;
-    return there.flags < 0 ? there.flags : (ssize_t)there.left;
+    struct elsewhere e = {.t = t};
+    int rc = coir_i_offload(move_blocking, &e);
+    return rc < 0 ? rc : e.n;
 }
+
+/* ---- What is no socket. */
 
 /* It was read short, and might be a file of which only that was cached: the
  * rest, too, if so, since of a file less means the end. */
-static ssize_t read_rest(struct transfer *t, ssize_t n)
+static ssize_t read_rest(const coir_i_transfer *t, ssize_t n)
 {
-    struct transfer rest = *t;
-    while ((size_t)n < t->left) {
-        rest.at = t->at + n;
-        rest.left = t->left - (size_t)n;
-        ssize_t m = coir_i_sys_read_now(t->call.fd, rest.at, rest.left);
-        if (m == -EAGAIN && register_plain(t) == ELSEWHERE)
-            m = move_elsewhere(&rest);
-        if (m <= 0)
-            break;
-        n += m;
+    coir_i_transfer rest = *t;
+    ssize_t more = n;
+    for (;;) {
+        struct iovec piece;
+        const struct iovec *iov;
+        coir_i_transfer_advance(&rest, (size_t)more);
+        if (rest.left == 0)
+            return n;
+        int count = coir_i_transfer_pieces(&rest, &piece, &iov);
+        more = coir_i_sys_read_now(t->call.fd, iov, count);
+        if (more == -EAGAIN && coir_i_transfer_register(t) == COIR_I_ELSEWHERE)
+            more = move_elsewhere(&rest);
+        if (more <= 0)
+            return n;
+        n += more;
     }
-    return n;
 }
 
-static ssize_t read_plain(struct transfer *t)
+static ssize_t read_plain(coir_i_transfer *t, const struct iovec *iov,
+                          int count)
 {
     int fd = t->call.fd;
-    ssize_t n = coir_i_sys_read_now(fd, t->at, t->left);
+    ssize_t n = coir_i_sys_read_now(fd, iov, count);
     if (n != -EOPNOTSUPP) {
-        bool may_be_file = n > 0 && !(known_of(t) & COIR_I_REGISTERED);
+        bool may_be_file =
+            n > 0 && !(coir_i_transfer_known(t) & COIR_I_REGISTERED);
         return may_be_file ? read_rest(t, n) : n;
     }
-    int rc = register_plain(t);
+    int rc = coir_i_transfer_register(t);
     if (rc < 0)
         return rc;
     rc = coir_i_sys_poll(fd, POLLIN);
     if (rc <= 0)
         return rc < 0 ? rc : -EAGAIN;
-    return coir_i_sys_read(fd, t->at, t->left);
+    return coir_i_sys_readv(fd, iov, count);
 }
 
-static ssize_t write_plain(struct transfer *t)
+/* No more than `room`, of the first piece that is not empty. */
+static ssize_t write_little(int fd, const struct iovec *iov, int count,
+                            size_t room)
+{
+    while (count > 1 && iov->iov_len == 0) {
+        iov++;
+        count--;
+    }
+    struct iovec piece = *iov;
+    if (piece.iov_len > room)
+        piece.iov_len = room;
+    return coir_i_sys_writev(fd, &piece, 1);
+}
+
+static ssize_t write_plain(coir_i_transfer *t, const struct iovec *iov,
+                           int count)
 {
     int fd = t->call.fd;
-    ssize_t n = coir_i_sys_write_now(fd, t->at, t->left);
+    ssize_t n = coir_i_sys_write_now(fd, iov, count);
     if (n != -EOPNOTSUPP)
         return n;
-    int rc = register_plain(t);
+    int rc = coir_i_transfer_register(t);
     if (rc < 0)
         return rc;
     rc = coir_i_sys_poll(fd, POLLOUT);
@@ -151,181 +146,102 @@ static ssize_t write_plain(struct transfer *t)
     rc = coir_i_sys_is_fifo(fd);
     if (rc < 0)
         return rc;
-    size_t room = rc ? PIPE_BUF : TERMINAL_ROOM;
-    return coir_i_sys_write(fd, t->at, t->left < room ? t->left : room);
+    return write_little(fd, iov, count, rc ? PIPE_BUF : TERMINAL_ROOM);
 }
 
-static ssize_t move_once(struct transfer *t)
+/* ---- Any descriptor. */
+
+static ssize_t move_now(coir_i_transfer *t)
 {
-    uint64_t known = known_of(t);
-    if (is_read(t) && t->left == 0 && !t->is_for_sockets)
-        return coir_i_sys_read(t->call.fd, t->at, 0); /* blocks nowhere */
-    if (t->is_for_sockets || !(known & COIR_I_PLAIN)) {
+    uint64_t known = coir_i_transfer_known(t);
+    if (!(known & COIR_I_PLAIN)) {
         ssize_t n = move_socket(t);
-        if (n != -ENOTSOCK || t->is_for_sockets)
+        if (n != -ENOTSOCK)
             return n;
         coir_i_slot_learn(t->call.slot, (uint32_t)(known >> 32), COIR_I_PLAIN,
                           COIR_I_STREAM);
     }
-    return is_read(t) ? read_plain(t) : write_plain(t);
+    struct iovec piece;
+    const struct iovec *iov;
+    int count = coir_i_transfer_pieces(t, &piece, &iov);
+    return coir_i_transfer_is_read(t) ? read_plain(t, iov, count)
+                                      : write_plain(t, iov, count);
 }
 
-/* ---- Around it. */
-
-/* What the side's word is to be after n, and what comes back. */
-static ssize_t settle(struct transfer *t, ssize_t n)
+/* Nothing at all is asked for: that blocks nowhere. */
+static ssize_t move_nothing(coir_i_transfer *t)
 {
-    enum { LEAVES_MORE = MSG_PEEK | MSG_TRUNC };
-    uint64_t ends = COIR_I_STREAM | COIR_I_ENDED;
-    int *late = &t->call.slot->late_error[t->call.side];
-
-    bool is_drained = is_read(t) && n > 0 && (size_t)n < t->left &&
-                      !(t->flags & LEAVES_MORE) &&
-                      (known_of(t) & ends) == COIR_I_STREAM;
-    if (!is_drained)
-        coir_i_call_more(&t->call);
-    if (coir_i_unlikely(*late < 0)) {
-        if (n == (is_read(t) ? 0 : -EPIPE))
-            n = *late;
-        *late = 0;
-    }
-    return n;
+    int fd = t->call.fd;
+    return coir_i_transfer_is_read(t) ? coir_i_sys_readv(fd, t->iov, t->count)
+                                      : coir_i_sys_writev(fd, t->iov, t->count);
 }
 
-/* Once, when the kernel would not block. */
-static ssize_t move(struct transfer *t)
-{
-    bool is_now = t->flags & MSG_DONTWAIT;
-    if (is_now)
-        coir_i_call_more(&t->call);
-    for (;;) {
-        ssize_t rc = coir_i_call_try(&t->call);
-        if (rc > 0) {
-            ssize_t n = move_once(t);
-            if (n == ELSEWHERE)
-                n = move_elsewhere(t);
-            if (n != -EAGAIN || is_now)
-                return settle(t, n);
-        }
-        if (rc >= 0)
-            rc = coir_i_call_wait(&t->call);
-        if (rc == -EPERM)
-            return settle(t, move_elsewhere(t));
-        if (rc < 0)
-            return rc;
-    }
-}
-
-static int begin(struct transfer *t, int fd, enum coir_i_side side)
-{
-    int rc = coir_i_enter();
-    if (rc < 0)
-        return rc;
-    if (t->flags & MSG_DONTWAIT)
-        return coir_i_call_begin_now(&t->call, fd, side);
-    return coir_i_call_begin(&t->call, fd, side);
-}
-
-static ssize_t transfer(struct transfer *t, int fd, enum coir_i_side side)
-{
-    int rc = begin(t, fd, side);
-    if (rc < 0)
-        return rc;
-    ssize_t n = move(t);
-    coir_i_call_end(&t->call);
-    return n;
-}
-
-/* All of it, in one turn. */
-static ssize_t transfer_whole(struct transfer *t, int fd, enum coir_i_side side)
-{
-    char *from = t->at;
-    ssize_t n = begin(t, fd, side);
-    if (n < 0)
-        return n;
-    do {
-        n = move(t);
-        if (n <= 0)
-            break;
-        t->at += n;
-        t->left -= (size_t)n;
-        if (t->left > 0)
-            n = coir_i_enter();
-    } while (t->left > 0 && n >= 0);
-    bool is_lost = n < 0 && n != -ECANCELED && t->at > from && t->call.slot;
-    if (is_lost)
-        t->call.slot->late_error[side] = (int)n;
-    coir_i_call_end(&t->call);
-    return t->at > from ? t->at - from : n;
-}
+const coir_i_way coir_i_any_way = {move_now, move_elsewhere};
+static const coir_i_way no_way = {move_nothing, NULL};
 
 /* ---- The public calls. */
 
 ssize_t coir_read(int fd, void *buf, size_t size)
 {
-    struct transfer t = {.at = buf, .left = size};
-    return transfer(&t, fd, COIR_I_READER);
+    const struct iovec piece = {.iov_base = buf, .iov_len = size};
+    coir_i_transfer t = {.iov = &piece, .count = 1, .left = size};
+    t.way = size > 0 ? &coir_i_any_way : &no_way;
+    return coir_i_transfer_run(&t, fd, COIR_I_READER);
 }
 
 ssize_t coir_write(int fd, const void *buf, size_t size)
 {
-    struct transfer t = {.at = (char *)(uintptr_t)buf, .left = size};
-    return transfer(&t, fd, COIR_I_WRITER);
+    const struct iovec piece = {.iov_base = (void *)(uintptr_t)buf,
+                                .iov_len = size};
+    coir_i_transfer t = {.iov = &piece, .count = 1, .left = size};
+    t.way = &coir_i_any_way;
+    return coir_i_transfer_run(&t, fd, COIR_I_WRITER);
 }
 
-/* MSG_WAITALL means something to streams alone. */
-static bool waits_for_all(int fd, int flags)
+/* As the kernel, which does not look at a descriptor's kind if there is nothing
+ * to move. */
+static ssize_t move_pieces(int fd, const struct iovec *iov, int count,
+                           enum coir_i_side side)
 {
-    int type = 0;
-    if (!(flags & MSG_WAITALL) || (flags & (MSG_PEEK | MSG_DONTWAIT)))
-        return false;
-    int rc = coir_i_sys_option(fd, SOL_SOCKET, SO_TYPE, &type, sizeof type);
-    return rc == 0 && type == SOCK_STREAM;
+    ssize_t size = coir_i_pieces_size(iov, count);
+    if (size < 0)
+        return size;
+    coir_i_transfer t = {.iov = iov, .count = count, .left = (size_t)size};
+    t.way = size > 0 ? &coir_i_any_way : &no_way;
+    return coir_i_transfer_run(&t, fd, side);
 }
 
-/* What is not in the stream of data never waits, and has no turns. */
-static ssize_t recv_aside(int fd, void *buf, size_t size, int flags)
+ssize_t coir_readv(int fd, const struct iovec *iov, int count)
 {
-    coir_i_descriptor *slot;
-    ssize_t n = coir_i_enter();
-    if (n >= 0)
-        n = coir_i_slot_get(fd, &slot);
-    if (n >= 0)
-        n = coir_i_slot_enter(slot);
-    if (n < 0)
-        return n;
-    n = coir_i_sys_recv(fd, buf, size, flags);
-    coir_i_slot_leave(slot, fd);
-    return n;
+    return move_pieces(fd, iov, count, COIR_I_READER);
 }
 
-ssize_t coir_recv(int fd, void *buf, size_t size, int flags)
+ssize_t coir_writev(int fd, const struct iovec *iov, int count)
 {
-    if (flags & (MSG_OOB | MSG_ERRQUEUE))
-        return recv_aside(fd, buf, size, flags);
-    struct transfer t = {.at = buf, .left = size, .is_for_sockets = true};
-    t.flags = flags & ~MSG_WAITALL;
-    if (waits_for_all(fd, flags))
-        return transfer_whole(&t, fd, COIR_I_READER);
-    return transfer(&t, fd, COIR_I_READER);
-}
-
-ssize_t coir_send(int fd, const void *buf, size_t size, int flags)
-{
-    struct transfer t = {.at = (char *)(uintptr_t)buf, .left = size};
-    t.flags = flags;
-    t.is_for_sockets = true;
-    return transfer(&t, fd, COIR_I_WRITER);
+    return move_pieces(fd, iov, count, COIR_I_WRITER);
 }
 
 ssize_t coir_read_full(int fd, void *buf, size_t size)
 {
-    struct transfer t = {.at = buf, .left = size};
-    return transfer_whole(&t, fd, COIR_I_READER);
+    const struct iovec piece = {.iov_base = buf, .iov_len = size};
+    coir_i_transfer t = {.iov = &piece, .count = 1, .left = size};
+    t.way = size > 0 ? &coir_i_any_way : &no_way;
+    return coir_i_transfer_whole(&t, fd, COIR_I_READER);
+}
+
+ssize_t coir_i_writev_full(int fd, const struct iovec *iov, int count)
+{
+    ssize_t size = coir_i_pieces_size(iov, count);
+    if (size < 0)
+        return size;
+    coir_i_transfer t = {.iov = iov, .count = count, .left = (size_t)size};
+    t.way = &coir_i_any_way;
+    return coir_i_transfer_whole(&t, fd, COIR_I_WRITER);
 }
 
 ssize_t coir_write_full(int fd, const void *buf, size_t size)
 {
-    struct transfer t = {.at = (char *)(uintptr_t)buf, .left = size};
-    return transfer_whole(&t, fd, COIR_I_WRITER);
+    const struct iovec piece = {.iov_base = (void *)(uintptr_t)buf,
+                                .iov_len = size};
+    return coir_i_writev_full(fd, &piece, 1);
 }

@@ -26,7 +26,7 @@ static unsigned place_of(unsigned number, unsigned *ret_index)
 {
     unsigned i = number + FIRST;
     unsigned k = (unsigned)__builtin_clz(FIRST) - (unsigned)__builtin_clz(i);
-    *ret_index = i - (FIRST << k);
+    *ret_index = i - ((unsigned)FIRST << k);
     return k;
 }
 

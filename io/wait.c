@@ -24,6 +24,8 @@
  * Fails      what the reactor says, from the call that needed the wait.
  * Tests      test/test_descriptor.c, test/stress_descriptor.c,
  *            test/models/descriptor.pml */
+#include <coir/time.h>
+
 #include "io/descriptor.h"
 #include "io/doubt.h"
 #include "io/reactor.h"
@@ -107,4 +109,16 @@ int coir_i_call_wait(coir_i_call *call)
     /* relaxed: back to what it was; an edge that took the ticket stays. */
     cas_relaxed(side, &mine, COIR_I_DRY);
     return -ECANCELED;
+}
+
+int coir_i_call_pause(coir_i_call *call, int *ms)
+{
+    enum { LEAST_MS = 1, MOST_MS = 16 };
+    *ms = *ms == 0 ? LEAST_MS : *ms < MOST_MS ? 2 * *ms : MOST_MS;
+    int rc = coir_sleep(COIR_MS(*ms));
+    if (rc < 0)
+        return rc;
+    /* relaxed: seen the next time, if not now. */
+    bool is_closing = load_relaxed(&call->slot->state) & COIR_I_CLOSING;
+    return is_closing ? -EBADF : 0;
 }

@@ -11,6 +11,7 @@
 #include <coir/barrier.h>
 #include <coir/base.h>
 #include <coir/chan.h>
+#include <coir/child.h>
 #include <coir/cond.h>
 #include <coir/dump.h>
 #include <coir/event.h>
@@ -27,7 +28,9 @@
 #include <coir/rwlock.h>
 #include <coir/scope.h>
 #include <coir/sem.h>
+#include <coir/signals.h>
 #include <coir/stats.h>
+#include <coir/stream.h>
 #include <coir/task.h>
 #include <coir/threads.h>
 #include <coir/time.h>

@@ -38,21 +38,48 @@ struct stream {
 
 enum { BAD_WRITE = 1, BAD_READ = 2, BAD_BYTES = 4, BAD_END = 8, BAD_POLL = 16 };
 
+/* The piece in two. */
+static void cut_piece(struct side *s, struct iovec parts[2])
+{
+    size_t first = test_random_below(&s->random, s->left + 1);
+    parts[0] = (struct iovec){.iov_base = s->at, .iov_len = first};
+    parts[1] =
+        (struct iovec){.iov_base = s->at + first, .iov_len = s->left - first};
+}
+
 static int write_piece(void *arg)
 {
     struct side *s = arg;
-    bool whole = test_random_below(&s->random, 2);
-    s->rc = whole ? coir_write_full(s->fd, s->at, s->left)
-                  : coir_write(s->fd, s->at, s->left);
+    struct iovec parts[2];
+    cut_piece(s, parts);
+    switch (test_random_below(&s->random, 3)) {
+    case 0:
+        s->rc = coir_write_full(s->fd, s->at, s->left);
+        break;
+    case 1:
+        s->rc = coir_writev(s->fd, parts, 2);
+        break;
+    default:
+        s->rc = coir_write(s->fd, s->at, s->left);
+    }
     return 0;
 }
 
 static int read_piece(void *arg)
 {
     struct side *s = arg;
-    bool whole = test_random_below(&s->random, 2);
-    s->rc = whole ? coir_read_full(s->fd, s->at, s->left)
-                  : coir_read(s->fd, s->at, s->left);
+    struct iovec parts[2];
+    cut_piece(s, parts);
+    switch (test_random_below(&s->random, 3)) {
+    case 0:
+        s->rc = coir_read_full(s->fd, s->at, s->left);
+        break;
+    case 1:
+        s->rc = coir_readv(s->fd, parts, 2);
+        break;
+    default:
+        s->rc = coir_read(s->fd, s->at, s->left);
+    }
     return 0;
 }
 

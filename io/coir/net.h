@@ -6,8 +6,9 @@
 
 COIR_BEGIN
 
-/* "127.0.0.1:80", "[::1]:8080", ":0", "unix:path". A descriptor comes back,
- * or why not; -EINVAL: not an address. */
+/* [parks] "host:port", "127.0.0.1:http", "[::1]:8080", ":0", "unix:path". A
+ * descriptor comes back, or why not; -EINVAL: not an address. dial tries every
+ * address of a name (RFC 8305). */
 int coir_listen(const char *address, int backlog) COIR_MUST_USE;
 int coir_dial(const char *address) COIR_MUST_USE;
 

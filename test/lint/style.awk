@@ -57,7 +57,7 @@ FNR == 1 {
         wrong("comments are /* */")
     if (/TODO|FIXME|XXX|HACK/)
         wrong("left for later")
-    if (library && FILENAME !~ /\/sys\.[ch]$/ && code !~ /^#include/ && code ~ /(^|[^a-z_&])errno([^a-z_]|$)/)
+    if (library && FILENAME !~ /\/sys(_[a-z]+)?\.[ch]$/ && code !~ /^#include/ && code ~ /(^|[^a-z_&])errno([^a-z_]|$)/)
         wrong("errno outside the files for system calls")
     if (FNR == 501)
         wrong("more than 500 lines: is there more than one concept in it?")

@@ -1,0 +1,2 @@
+/* <sys/event.h>, for those who build what is not for Linux on Linux */
+#include "test/portable/kevent_shim.h"
