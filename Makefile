@@ -18,7 +18,8 @@ CLANG_FORMAT ?= clang-format-14
 DEPS_build := gcc libc6-dev binutils libboost-context-dev|libboost-context1.81-dev
 DEPS_test  := $(DEPS_build) check pkg-config
 DEPS_ci    := $(DEPS_test) mandoc clang-format-14 clang libclang-rt-14-dev \
-              valgrind spin shellcheck g++
+              valgrind spin shellcheck g++ gdb \
+              curl netcat-openbsd wrk apache2-utils nginx-light
 
 # ---- Layers, lowest first. A layer sees only the public headers of itself and
 # ---- of those before it: an upward #include does not compile.
@@ -38,14 +39,22 @@ WARN  := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes \
          -Wimplicit-fallthrough $(if $(WERROR),-Werror)
 SAN   := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
          -fno-omit-frame-pointer)
+NO_LINUX := -DCOIR_I_NO_LINUX -Itest/portable
+WITHOUT  := $(if $(PORTABLE),-include test/portable/without.h)
 OWN   := $(STD) $(WARN) -O2 -g $(SAN) $(if $(DEBUG),-DCOIR_I_DEBUG) -pthread \
+         $(if $(PORTABLE),$(NO_LINUX)) \
          -iquote .
-LIB_CFLAGS = $(OWN) -fPIC -fvisibility=hidden -fno-plt -fno-strict-aliasing \
+LIB_CFLAGS = $(OWN) $(WITHOUT) -fPIC -fvisibility=hidden -fno-plt -fno-strict-aliasing \
          -fstack-clash-protection $(I_$(1)) $(CPPFLAGS) $(CFLAGS)
 USER_CFLAGS = $(OWN) $(I_user) $(CPPFLAGS) $(CFLAGS)
 LINK  = $(CC) -O2 -g $(SAN) $(CFLAGS) $(LDFLAGS) -pthread
 
-SRC := $(foreach l,$(LAYERS),$(wildcard $(l)/*.c))
+# Elsewhere (or PORTABLE=1) there are no process pools.
+LINUX_ONLY := $(patsubst %,pools/%.c,process processes jobs places zygote \
+         worker_process origin interrupt)
+ON_LINUX := $(if $(PORTABLE),,$(filter Linux,$(shell uname)))
+SRC   := $(filter-out $(if $(ON_LINUX),pools/elsewhere.c,$(LINUX_ONLY)), \
+         $(foreach l,$(LAYERS),$(wildcard $(l)/*.c)))
 OBJ := $(SRC:%.c=$(BUILD)/%.o)
 PUB := $(wildcard $(LAYERS:%=%/coir/*.h))
 MAN := $(sort $(wildcard man/*.3 man/*.7))
@@ -95,8 +104,9 @@ $(BUILD)/fiber/boost.o: Makefile
 
 # One member: whoever needs io's way to run what may block gets the threads that
 # do it. They are made known by a constructor, which no symbol asks for.
-OFFLOAD := $(BUILD)/io/offload.o $(BUILD)/pools/threads.o \
-           $(BUILD)/pools/thread_pool.o
+OFFLOAD := $(BUILD)/io/offload.o $(addprefix $(BUILD)/pools/, threads.o \
+           thread_pool.o thread_pool_life.o call.o names.o \
+           $(if $(ON_LINUX),interrupt.o,elsewhere.o))
 $(BUILD)/offload_threads.o: $(OFFLOAD)
 	$(call say,LD,$@)$(LD) -r -o $@ $^
 $(LIB): $(filter-out $(OFFLOAD),$(OBJ)) $(BUILD)/offload_threads.o \
@@ -119,18 +129,35 @@ deps-ci: ; $(Q).ci/deps $(DEPS_ci:%='%') ## install what all the checks take
 # ---- Tests: each suite is a program of its own. What else there is in test/
 # ---- helps them all.
 SUITES  := $(sort $(wildcard test/test_*.c test/stress_*.c test/death_*.c))
+# Elsewhere: what tests the parts that are others there, and takes no calls of
+# Linux itself.
+PORTED  := $(addprefix test/,test_poller% test_read% test_descriptor% test_net \
+           test_message test_stream% test_signals% test_waitpid test_lock \
+           test_sleep test_scope% test_nursery% test_task% stress_descriptor \
+           stress_signals stress_park stress_timer stress_cancel)
 HELPERS := $(filter-out $(SUITES),$(wildcard test/*.c))
-RUN     := $(SUITES:%.c=$(BUILD)/%)
+RUN     := $(patsubst %.c,$(BUILD)/%,$(if $(ON_LINUX),$(SUITES), \
+           $(filter $(PORTED:=.c),$(SUITES))))
 
 $(BUILD)/test/%.o: test/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(USER_CFLAGS) $$(pkg-config --cflags check) \
 	  -MMD -MP -c -o $@ $<
 $(RUN): %: %.o $(HELPERS:%.c=$(BUILD)/%.o) $(LIB)
-	$(call say,LD,$@)$(LINK) -o $@ $^ $$(pkg-config --libs check) $(LDLIBS)
+	$(call say,LD,$@)$(LINK) -o $@ $(filter %.o,$^) $(LIB) \
+	  $$(pkg-config --libs check) $(LDLIBS)
+
+# What is not for Linux, tested on Linux: over a kevent of our own, in the place
+# of what is. test_poller_kqueue does so always, PORTABLE=1 for all suites.
+KQUEUE := $(addprefix $(BUILD)/kqueue/,io/poller_kqueue.o io/sys_kqueue.o \
+          io/sys_process.o test/portable/kevent_shim.o)
+$(KQUEUE): $(BUILD)/kqueue/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(call LIB_CFLAGS,io) $(NO_LINUX) -MMD -MP -c -o $@ $<
+$(if $(PORTABLE),$(RUN),$(BUILD)/test/test_poller_kqueue): $(KQUEUE)
 
 test: deps-test ## all suites, the manual's examples, an installed copy
-	$(Q)$(sub) suites examples installed
+	$(Q)$(sub) suites examples installed servers debugger
 	@echo 'make test: all passed'
 suites: $(RUN) ## the suites alone
 	$(Q)test/run.sh $^
@@ -139,9 +166,13 @@ stress: deps-test ## the random ones, each test MINUTES=1 long
 seeds: deps-test ## the suites that hold in any order, with SEEDS=100 seeds each
 	$(Q)TEST_SEEDS=$(or $(SEEDS),100) COIR_WORKERS= $(sub) suites \
 	  RUN="$$(grep -l 'COIR_SUITE(.*TEST_SEEDED' test/*_*.c | sed 's|\(.*\)\.c|$(BUILD)/\1|' | tr '\n' ' ')"
+servers: $(addprefix $(BUILD)/bench/,echo_lines http_server fetch) ## those of bench/, under curl, nc, wrk, ab
+	$(Q)NEED_ALL='$(NEED_ALL)' test/servers.sh $(BUILD)/bench
 installed: all ## an installed copy, used from outside
 	$(Q)CC='$(CC)' MAKE='$(MAKE)' BUILD='$(BUILD)' test/installed.sh
-.PHONY: test suites stress seeds installed
+debugger: $(LIB) ## gdb's view of fibers, where there is a gdb
+	$(Q)CC='$(CC)' BUILD='$(BUILD)' test/gdb_fibers.sh
+.PHONY: test suites stress seeds servers installed debugger
 
 # ---- The same under other eyes. A sanitizer is another build folder.
 SANITIZED = CK_TIMEOUT_MULTIPLIER=2 $(sub) BUILD=$(BUILD)/$@ DEBUG=1
@@ -156,13 +187,18 @@ valgrind: deps-ci ## test_* with two workers under Valgrind
 	$(Q)CK_TIMEOUT_MULTIPLIER=4 TEST_SLOWNESS=50 COIR_WORKERS=2 \
 	  CK_EXCLUDE_TAGS=limits TEST_UNDER='$(VALGRIND)' \
 	  $(sub) RUN='$(filter $(BUILD)/test/test_%,$(RUN))' suites
+portable: deps-test ## what is not for Linux builds, and runs on Linux
+	$(Q)$(sub) PORTABLE=1 BUILD=$(BUILD)/portable portable-lint suites
+portable-lint: $(LIB)
+	$(Q)$(CC) $(call LIB_CFLAGS,pools) -M $(SRC) > $(BUILD)/headers
+	$(Q)test/lint/portable.sh $(LIB) $(BUILD)/headers
 models: deps-ci ## the lock-free protocols in SPIN
 	$(Q)test/models/run
 coverage: deps-test ## which lines of the library the suites run
 	$(Q)find $(BUILD)/coverage -name '*.gcda' -delete 2>/dev/null || true
 	$(Q)$(sub) BUILD=$(BUILD)/coverage CFLAGS='$(CFLAGS) -O0 --coverage' suites
 	$(Q)COVERAGE_MIN=80 test/coverage.sh $(BUILD)/coverage $(LAYERS)
-.PHONY: asan tsan valgrind models coverage
+.PHONY: asan tsan valgrind portable portable-lint models coverage
 
 # ---- The manual is tested: each SYNOPSIS is compiled against the headers, each
 # ---- EXAMPLE is compiled, run, and its output compared.
@@ -180,6 +216,7 @@ examples: $(EXAMPLES:%.c=$(BUILD)/man/%) ## the examples in the manual
 
 # ---- Lint: what runs none of our code
 C_FILES := $(wildcard $(LAYERS:%=%/*.[ch]) $(LAYERS:%=%/coir/*.h) test/*.[ch] \
+           test/portable/*.[ch] \
            bench/*.[ch])
 SCRIPTS := .ci/run .ci/deps $(wildcard test/*.sh test/lint/*.sh man/*.sh \
            bench/*.sh test/models/run)
@@ -233,9 +270,11 @@ bench-programs: $(MAINS:%.c=$(BUILD)/%)
 # ---- Installing. Each name that a page documents is a page, too.
 names_of = sed -n '/^\.Sh NAME/,/^\.Nd/s/^\.Nm \([a-z_0-9]*\).*/\1/p'
 
+EXAMPLE_PROGRAMS := serve.h serve.c echo_lines.c http_server.c fetch.c
 install: all ## headers, libraries, coir.pc and manual: DESTDIR= PREFIX=
 	install -d $(DESTDIR)$(INCLUDEDIR)/coir $(DESTDIR)$(LIBDIR)/pkgconfig \
-	  $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man7
+	  $(DESTDIR)$(MANDIR)/man3 $(DESTDIR)$(MANDIR)/man7 \
+	  $(DESTDIR)$(PREFIX)/share/coir/examples
 	install -m 644 $(PUB) $(DESTDIR)$(INCLUDEDIR)/coir
 	install -m 644 pools/coir.h $(DESTDIR)$(INCLUDEDIR)
 	install -m 644 $(LIB) $(DESTDIR)$(LIBDIR)
@@ -247,6 +286,9 @@ install: all ## headers, libraries, coir.pc and manual: DESTDIR= PREFIX=
 	  'Description: stackful fibers on all cores' 'Version: $(VERSION)' \
 	  'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lcoir' \
 	  'Libs.private: -pthread' > $(DESTDIR)$(LIBDIR)/pkgconfig/coir.pc
+	install -m 644 sched/coir-gdb.py $(DESTDIR)$(PREFIX)/share/coir
+	install -m 644 $(EXAMPLE_PROGRAMS:%=bench/%) \
+	  $(DESTDIR)$(PREFIX)/share/coir/examples
 	install -m 644 $(filter %.7,$(MAN)) $(DESTDIR)$(MANDIR)/man7
 	for page in $(filter %.3,$(MAN)); do \
 	  for name in $$($(names_of) $$page); do \
@@ -254,7 +296,7 @@ install: all ## headers, libraries, coir.pc and manual: DESTDIR= PREFIX=
 	  done; \
 	  install -m 644 $$page $(DESTDIR)$(MANDIR)/man3; done
 uninstall: ## what install put there
-	rm -rf $(DESTDIR)$(INCLUDEDIR)/coir
+	rm -rf $(DESTDIR)$(INCLUDEDIR)/coir $(DESTDIR)$(PREFIX)/share/coir
 	rm -f $(DESTDIR)$(INCLUDEDIR)/coir.h \
 	  $(DESTDIR)$(LIBDIR)/pkgconfig/coir.pc $(DESTDIR)$(LIBDIR)/libcoir.a \
 	  $(DESTDIR)$(LIBDIR)/libcoir.so $(DESTDIR)$(LIBDIR)/$(notdir $(SO)) \
@@ -270,4 +312,5 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 .PHONY: install uninstall clean help
 
--include $(patsubst %.c,$(BUILD)/%.d,$(SRC) $(SUITES) $(HELPERS) $(MAINS) $(TOOLS))
+-include $(patsubst %.c,$(BUILD)/%.d,$(SRC) $(SUITES) $(HELPERS) $(MAINS) $(TOOLS)) \
+         $(KQUEUE:.o=.d)

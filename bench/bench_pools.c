@@ -1,15 +1,18 @@
-/* bench/bench_pools.c -- what do a blocking call and a job elsewhere cost?
+/* bench/bench_pools.c -- what do a blocking call, a cached read and a job cost?
  *
- * Both are empty, so what is timed is the way there and back; and beside each
- * stands what one would write in plain C for it: pools_plain.c. */
+ * Calls and jobs are empty: what is timed is the way there and back. Beside
+ * each stands what one would write in plain C for it: pools_plain.c. */
 #include <coir.h>
 
 #include "bench/bench.h"
 #include "bench/pools_plain.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     CALLS = 20000,
@@ -59,6 +62,40 @@ static int time_calls_together(void *us)
     int rc = coir_each(call_share, items, TOGETHER, 1, 0);
     *(double *)us = (double)(bench_now() - begin) / 1e3 / CALLS;
     return rc;
+}
+
+static int time_each(void *us)
+{
+    static char items[CALLS];
+    int64_t begin = bench_now();
+    int rc = coir_thread_pool_each(NULL, call_nothing, items, CALLS, 1);
+    *(double *)us = (double)(bench_now() - begin) / 1e3 / CALLS;
+    return rc;
+}
+
+/* ---- Reads of what is in memory ---- */
+
+static char page[4096];
+
+static int make_file(void)
+{
+    char path[32];
+    snprintf(path, sizeof path, "/tmp/coir-bench-%d", (int)getpid());
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    unlink(path);
+    return fd >= 0 && write(fd, page, sizeof page) == sizeof page ? fd : -1;
+}
+
+static int time_reads(void *us)
+{
+    ssize_t n = sizeof page;
+    int fd = make_file();
+    int64_t begin = bench_now();
+    for (int i = 0; i < CALLS && n == sizeof page; i++)
+        n = coir_pread(fd, page, sizeof page, 0);
+    *(double *)us = (double)(bench_now() - begin) / 1e3 / CALLS;
+    close(fd);
+    return n == sizeof page ? 0 : -EIO;
 }
 
 /* ---- Jobs ---- */
@@ -175,6 +212,29 @@ static int measure_calls_together(unsigned workers, double *ret_us)
     return measure(workers, time_calls_together, ret_us);
 }
 
+static int measure_each(unsigned workers, double *ret_us)
+{
+    return measure(workers, time_each, ret_us);
+}
+
+static int measure_reads(unsigned workers, double *ret_us)
+{
+    return measure(workers, time_reads, ret_us);
+}
+
+static int measure_plain_reads(unsigned workers, double *ret_us)
+{
+    (void)workers;
+    ssize_t n = sizeof page;
+    int fd = make_file();
+    int64_t begin = bench_now();
+    for (int i = 0; i < CALLS && n == sizeof page; i++)
+        n = pread(fd, page, sizeof page, 0);
+    *ret_us = (double)(bench_now() - begin) / 1e3 / CALLS;
+    close(fd);
+    return n == sizeof page ? 0 : -EIO;
+}
+
 static int measure_jobs(unsigned workers, double *ret_us)
 {
     const coir_process_pool_config config = {.workers = 1};
@@ -250,6 +310,10 @@ int main(void)
                  1),
         QUESTION("blocking_64_plain", "- 64 threads, mutex, conditions",
                  measure_plain_calls_together, 0),
+        QUESTION("blocking_each", "one of 20,000 items of each", measure_each,
+                 0),
+        QUESTION("pread", "4 KiB of a file in memory", measure_reads, 0),
+        QUESTION("pread_plain", "- pread", measure_plain_reads, 0),
         QUESTION("job", "empty job", measure_jobs, 1),
         QUESTION("job_plain", "- a process, a socket pair", measure_plain_jobs,
                  0),

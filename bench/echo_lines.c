@@ -5,7 +5,7 @@
  * Each client is a fiber that reads as if it were alone. SIGTERM and SIGINT
  * end it: no new clients, and those there are have a second to finish.
  * `nc localhost 7007` is a client. */
-#include "bench/serve.h"
+#include "serve.h"
 
 #include <errno.h>
 

@@ -45,8 +45,9 @@ static struct host *host_of(const char *name, size_t length)
     struct host *h = malloc(sizeof *h + length + sizeof ":80");
     if (!h)
         return NULL;
-    const char *port = memrchr(name, ':', length);
-    bool has_port = port && !memchr(port, ']', length - (size_t)(port - name));
+    const char *after = *name == '[' ? memchr(name, ']', length) : name;
+    bool has_port =
+        after && memchr(after, ':', length - (size_t)(after - name));
     sprintf(h->address, "%.*s%s", (int)length, name, has_port ? "" : ":80");
     h->next = hosts;
     coir_sem_init(&h->free, PER_HOST);

@@ -7,7 +7,7 @@
  * are bounded, so that a slow client costs a fiber and nothing else. SIGTERM
  * and SIGINT end it: requests under way have a second to finish. It prints the
  * address that it got. */
-#include "bench/serve.h"
+#include "serve.h"
 
 #include <errno.h>
 #include <stdio.h>

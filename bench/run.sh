@@ -3,9 +3,10 @@
 #
 # Use        bench/run.sh [PROGRAM ...], else every $BUILD/bench/bench_*.
 #            RUNS=3: so many runs of each question. TSV=1: the rows as they are,
-#            with Go's figure as one more field.
+#            with the peer's figure as one more field.
 # Does       run each program; where there is a `go`, ask bench/peers the same
-#            questions with as many workers, and put what it says beside.
+#            questions with as many workers, and where there is a python3 those
+#            on pools; put what they say beside.
 # Fails      exit status 1 if a program failed; the others are run all the same.
 set -u
 
@@ -44,20 +45,35 @@ ask_go() {
     printf '%s\t%s\t%s\n' "$1" "$2" "$(median "$work/figures")" >>"$work/peers"
 }
 
+# ask_python ID WORKERS: likewise
+ask_python() {
+    : >"$work/figures"
+    for _ in 1 2 3; do
+        timeout 60 python3 "$here/peers/pools.py" "$1" >>"$work/figures" ||
+            return 0
+    done
+    printf '%s\t%s\t%s\n' "$1" "$2" "$(median "$work/figures")" >>"$work/peers"
+}
+
 [ $# -gt 0 ] || set -- "$build"/bench/bench_*
 for program; do
     [ -f "$program" ] && [ -x "$program" ] && ask "$program"
 done
 
+cut -f 1,2 "$work/rows" >"$work/questions"
 if command -v go >/dev/null 2>&1; then
     echo "  $(go version)" >&2
     if GO111MODULE=off GOCACHE=$work/cache go build -o "$work/go" \
         "$here"/peers/*.go; then
-        cut -f 1,2 "$work/rows" >"$work/questions"
         while IFS=$tab read -r id workers; do
             ask_go "$id" "$workers"
         done <"$work/questions"
     fi
+fi
+if command -v python3 >/dev/null 2>&1; then
+    while IFS=$tab read -r id workers; do
+        ask_python "$id" "$workers"
+    done <"$work/questions"
 fi
 
 awk -F '\t' -v OFS='\t' -v tsv="${TSV:-}" '
@@ -70,17 +86,17 @@ function line(text, unit, workers, median, target, ratio, other, mark) {
     printf "%-38s %5s %7s %8s %8s %6s %8s%s\n", text, unit, workers, median,
         target, ratio, other, mark
 }
-FILENAME == ARGV[1] { go[$1, $2] = $3; asked = 1; next }
-tsv == "1" { print $0, (($1, $2) in go ? go[$1, $2] : "-"); next }
+FILENAME == ARGV[1] { peer[$1, $2] = $3; asked = 1; next }
+tsv == "1" { print $0, (($1, $2) in peer ? peer[$1, $2] : "-"); next }
 FNR == 1 {
-    line("", "", "workers", "median", "target", "ratio", asked ? "Go" : "", "")
+    line("", "", "workers", "median", "target", "ratio", asked ? "peer" : "", "")
 }
 {
     rows++
     too_much = $7 != "-" && $7 > 1
     missed += too_much
     line($8, $5, $2, figure($3), figure($6), figure($7),
-        asked ? figure(go[$1, $2]) : "", too_much ? "  missed" : "")
+        asked ? figure(peer[$1, $2]) : "", too_much ? "  missed" : "")
 }
 END {
     if (tsv != "1" && rows)

@@ -3,7 +3,7 @@
  * Two nurseries, one in the other: in front the fibers that accept and that
  * wait for a signal, which end together; behind it the clients, who may stay a
  * little longer. */
-#include "bench/serve.h"
+#include "serve.h"
 
 #include <errno.h>
 #include <signal.h>

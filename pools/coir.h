@@ -16,9 +16,11 @@
 #include <coir/dump.h>
 #include <coir/event.h>
 #include <coir/fiber.h>
+#include <coir/files.h>
 #include <coir/io.h>
 #include <coir/local.h>
 #include <coir/mutex.h>
+#include <coir/names.h>
 #include <coir/net.h>
 #include <coir/nursery.h>
 #include <coir/once.h>

@@ -3,9 +3,9 @@
  * Does       have it born with its memory and descriptors, pass jobs and
  *            results, wait for the first of "done" and "dead", end it.
  *
- * A fiber that waits looks for DONE, says that it is parked, looks again, and
- * polls one descriptor that stands for two: the eventfd, and the pidfd. Death
- * counts only if the job is not DONE.
+ * A fiber that waits looks for DONE for a while, says that it is parked, looks
+ * again, and polls one descriptor that stands for two: the eventfd, and the
+ * pidfd. Death counts only if the job is not DONE.
  *
  * Invariants
  *   P3  memory and descriptors go when the worker is known to be dead: nobody
@@ -24,11 +24,14 @@
 
 #include "fiber/current.h"
 #include "pools/sys.h"
+#include "sched/sys.h"
+#include "sched/worker.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SPINS = 40 /* pauses, some 1 us: then others are to run */ };
+enum { SPIN = 20000 /* ns that a fiber waits awake */ };
 
 /* ---- The shared file ---- */
 
@@ -209,8 +212,11 @@ int coir_i_process_new(coir_i_process **ret_process,
     coir_i_process *process = malloc(sizeof *process);
     if (!process)
         return -ENOMEM;
-    *process =
-        (coir_i_process){.memory = -1, .event = -1, .any = -1, .pidfd = -1};
+    *process = (coir_i_process){.memory = -1,
+                                .event = -1,
+                                .any = -1,
+                                .pidfd = -1,
+                                .spins = coir_i_sys_cpus() > 1};
     int rc = make_memory(process);
     if (rc >= 0)
         rc = make_event(process);
@@ -250,14 +256,21 @@ static bool is_done(const coir_i_process *process)
     return load_acquire(&process->slot->state) == COIR_I_SLOT_DONE;
 }
 
+/* Whoever is ready runs meanwhile; a worker that has nobody else to run would
+ * spin anyway, and to park and be polled costs more than most short jobs. */
 static bool spin_for_done(const coir_i_process *process)
 {
-    for (int i = 0; i < SPINS; i++) {
-        if (is_done(process))
-            return true;
-        coir_i_pause();
-    }
-    return false;
+    coir_time until = process->spins ? coir_i_sys_now() + SPIN : 0;
+    do {
+        for (int i = 0; i < 32; i++) {
+            if (is_done(process))
+                return true;
+            coir_i_pause();
+        }
+        if (!coir_i_give_way(COIR_I_CHILD))
+            sched_yield(); /* the job may need this CPU */
+    } while (coir_i_sys_now() < until);
+    return is_done(process);
 }
 
 /* Has it ended? Then it is reaped. */

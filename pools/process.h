@@ -28,6 +28,7 @@ struct coir_i_process {
     int any;            /* readable if the event or the pidfd is */
     pid_t pid;
     unsigned jobs;  /* that it has done */
+    bool spins;     /* const: its job may run while who waits for it does */
     bool ended;     /* and reaped: how is in info */
     siginfo_t info; /* si_pid 0: it is not known how */
 };

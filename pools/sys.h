@@ -6,32 +6,77 @@
 #define COIR_POOLS_SYS_H
 
 #include "fiber/atomics.h"
+#include "fiber/platform.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
-#include <linux/futex.h>
-#include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+
+#if COIR_I_LINUX
+#    include <linux/close_range.h>
+#    include <linux/futex.h>
+#    include <linux/sched.h>
+#    include <sys/epoll.h>
+#    include <sys/eventfd.h>
+#    include <sys/prctl.h>
+#    include <sys/syscall.h>
+#endif
 
 static __attribute__((noinline, unused)) long outcome(long result)
 {
     return result == -1 ? -errno : result;
 }
+
+/* ---- Files ---- */
+
+static inline ssize_t coir_i_os_pread(int fd, void *to, size_t size, off_t at)
+{
+    return (ssize_t)outcome(pread(fd, to, size, at));
+}
+
+static inline ssize_t coir_i_os_pwrite(int fd, const void *from, size_t size,
+                                       off_t at)
+{
+    return (ssize_t)outcome(pwrite(fd, from, size, at));
+}
+
+static inline int coir_i_os_open_as(const char *path, int flags, mode_t mode)
+{
+    return (int)outcome(open(path, flags | O_CLOEXEC, mode));
+}
+
+static inline int coir_i_os_fsync(int fd)
+{
+    return (int)outcome(fsync(fd));
+}
+
+/* What is in memory: -EAGAIN where that is nothing; other errors too where a
+ * file cannot be asked so. */
+static inline ssize_t coir_i_os_pread_cached(int fd, void *to, size_t size,
+                                             off_t at)
+{
+#if COIR_I_LINUX
+    struct iovec part = {to, size};
+    return (ssize_t)outcome(preadv2(fd, &part, 1, at, RWF_NOWAIT));
+#else
+    (void)fd, (void)to, (void)size, (void)at;
+    return -EOPNOTSUPP;
+#endif
+}
+
+#if COIR_I_LINUX
 
 /* ---- Shared memory ---- */
 
@@ -49,17 +94,6 @@ static inline int coir_i_os_allocate(int fd, size_t size)
 static inline int coir_i_os_resize(int fd, uint64_t size)
 {
     return (int)outcome(ftruncate(fd, (off_t)size));
-}
-
-static inline ssize_t coir_i_os_pread(int fd, void *to, size_t size, off_t at)
-{
-    return (ssize_t)outcome(pread(fd, to, size, at));
-}
-
-static inline ssize_t coir_i_os_pwrite(int fd, const void *from, size_t size,
-                                       off_t at)
-{
-    return (ssize_t)outcome(pwrite(fd, from, size, at));
 }
 
 static inline int coir_i_os_map(void **ret_memory, size_t size, int fd)
@@ -187,6 +221,22 @@ static inline void coir_i_os_wait_readable(int fd)
     }
 }
 
+/* ---- Signals to one thread ---- */
+
+#    ifndef sigev_notify_thread_id
+#        define sigev_notify_thread_id _sigev_un._tid
+#    endif
+
+/* A timer that sends the signal to that thread. */
+static inline int coir_i_os_thread_timer(timer_t *ret_timer, pid_t thread,
+                                         int number)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID,
+                             .sigev_signo = number};
+    event.sigev_notify_thread_id = thread;
+    return (int)outcome(timer_create(CLOCK_MONOTONIC, &event, ret_timer));
+}
+
 /* ---- Processes ---- */
 
 static inline int coir_i_os_pidfd(pid_t pid)
@@ -219,11 +269,11 @@ static inline pid_t coir_i_os_clone(unsigned long flags, pid_t *tid)
 {
     if (tid)
         flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
-#if defined(__x86_64__)
+#    if defined(__x86_64__)
     return (pid_t)outcome(syscall(SYS_clone, flags, 0L, NULL, tid, 0L));
-#else
+#    else
     return (pid_t)outcome(syscall(SYS_clone, flags, 0L, NULL, 0L, tid));
-#endif
+#    endif
 }
 
 static inline pid_t coir_i_os_fork(void)
@@ -262,5 +312,7 @@ static inline int coir_i_os_limit_memory(uint64_t bytes)
     limit.rlim_cur = bytes;
     return (int)outcome(setrlimit(RLIMIT_AS, &limit));
 }
+
+#endif
 
 #endif

@@ -1,38 +1,43 @@
-/* pools/thread_pool.c -- threads that run what may block
+/* pools/thread_pool.c -- the threads of a pool
  *
- * Does       run calls of fibers on threads, make and end the threads.
- * Does not   allocate: a call lies on the stack of the fiber that waits for it,
- *            a sleeping thread's node on its own.
+ * Does       make threads when calls wait, run the calls' items on them, end
+ *            them when they are idle or the pool stops.
+ * Does not   allocate: a call lies where its caller has it, a thread's node on
+ *            the thread's own stack.
  *
- *   a call    WAITING --a thread--> BEGUN --fn returns--> OVER
- *                |
- *                +--its caller is cancelled--> dropped
- *   a thread  made --> seeking --> calling --> seeking --> asleep --> ended
- *                                                 ^          |
- *                                                 +--woken---+
+ *   an item    waiting --a thread--> running --fn returns--> over
+ *                 |
+ *                 +--its caller is cancelled, another fails--> dropped
+ *   a thread   made --> seeking --> calling --> seeking --> asleep --> ended
+ *                                                  ^          |
+ *                                                  +--woken---+
  *
  * Invariants
- *   T1  a call is in the queue exactly while it is WAITING.
- *   T2  nobody sleeps, or seeking >= min(waiting, cpus): a call does not wait
+ *   T1  a call is in the queue exactly while it has items that wait.
+ *   T2  nobody sleeps, or seeking >= min(waiting, cpus): an item does not wait
  *       beside a thread that sleeps, unless as many as there are CPUs are on
- *       their way. `seeking` counts the threads that will look at the queue
- *       once more before they sleep or end: who seeks, who was woken, who is
- *       being made. Whoever lets waiting grow or seeking shrink sees to it:
- *       who appends a call, who takes one, who cannot make a thread.
- *   T3  a caller leaves only when its call was dropped or is OVER: what it lent
- *       the call, its stack above all, is not used any more.
- *   T4  threads > 0 while a call waits.
+ *       their way; of the items of one call, unless one is, who takes an item
+ *       and sends the next. `seeking` counts the threads that will look at the
+ *       queue once more before they sleep or end: who seeks, who was woken,
+ *       who is being made. Whoever lets waiting grow or seeking shrink sees to
+ *       it: who appends a call, who takes an item, who cannot make a thread.
+ *   T3  a caller leaves only when its call is over, or has been left to the
+ *       thread that runs it: what it lent the call is not used any more.
+ *   T4  threads > 0 while an item waits.
+ *   T5  whoever has to do with the pool is a thread of it, or counted in
+ *       `holds` or `comers`, or has a call in the queue; when all that is none,
+ *       a pool that stops is ended, and whoever found that does not touch it
+ *       again. (`comers` may be below 0 for a moment, so it counts no others.)
  *
  * Locks      pool.lock; nobody is woken and nothing is called under it.
  * Fails      a thread cannot be made: if there are others the call waits for
  *            one of them, else every call in the queue comes back with why.
- * Tests      test/test_threads.c, test/test_thread_pool.c;
+ * Tests      test/test_threads.c, test_thread_pool.c, stress_thread_pool.c;
  *            test/models/thread_pool.pml; bench/bench_pools.c */
 #include "pools/thread_pool.h"
 
+#include "sched/clock.h"
 #include "sched/module.h"
-#include "sched/sys.h"
-#include "sched/worker.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -40,53 +45,25 @@
 
 enum { SPIN = 20000 /* ns */ };
 
-enum stage { WAITING, BEGUN, OVER };
-
-struct coir_i_call {
-    coir_fn *fn;               /* const */
-    void *arg;                 /* const */
-    int result;                /* its thread, until it is OVER */
-    enum stage stage;          /* pool.lock */
-    coir_i_ticket ticket;      /* pool.lock: whom to wake when it is OVER */
-    coir_i_call *next, **prev; /* pool.lock: in the queue */
-    _Atomic(bool) cancelled;   /* the caller sets it, fn asks for it */
-};
-
-struct coir_i_idler {
-    coir_i_idler *next, **prev; /* pool.lock: among the idlers */
-    _Atomic(uint32_t) woken; /* set under pool.lock; the thread sleeps on it */
-};
-
 /* Threads of pools run no fibers, so a thread-local is as good as any. */
-static _Thread_local coir_i_call *calling;
+static _Thread_local coir_i_pool_thread *thread_here;
 
-void coir_i_thread_pool_start(coir_i_thread_pool *pool, unsigned max,
-                              coir_time idle, const char *name)
+coir_i_pool_thread *coir_i_pool_thread_here(void)
 {
-    *pool = (coir_i_thread_pool){
-        .name = name, .max = max, .idle = idle, .cpus = coir_i_sys_cpus()};
-    pool->last = &pool->first;
+    return thread_here;
 }
 
-void coir_i_thread_pool_forget(coir_i_thread_pool *pool)
+void coir_i_pool_thread_set(coir_i_pool_thread *me)
 {
-    *pool = (coir_i_thread_pool){0};
-    calling = NULL;
-}
-
-bool coir_i_thread_pool_cancelled(void)
-{
-    /* relaxed: the answer alone counts, nothing hangs on it. */
-    return calling && load_relaxed(&calling->cancelled);
+    thread_here = me;
 }
 
 /* ---- The queue, under pool.lock ---- */
 
-static void count_waiting(coir_i_thread_pool *pool, int change)
+static void count_waiting(coir_i_thread_pool *pool, size_t more)
 {
     /* relaxed: written under the lock; without it a hint to who spins. */
-    store_relaxed(&pool->waiting,
-                  load_relaxed(&pool->waiting) + (unsigned)change);
+    store_relaxed(&pool->waiting, load_relaxed(&pool->waiting) + more);
 }
 
 static void append_call(coir_i_thread_pool *pool, coir_i_call *call)
@@ -95,7 +72,7 @@ static void append_call(coir_i_thread_pool *pool, coir_i_call *call)
     call->prev = pool->last;
     *pool->last = call;
     pool->last = &call->next;
-    count_waiting(pool, 1);
+    count_waiting(pool, call->waiting);
 }
 
 static void remove_call(coir_i_thread_pool *pool, coir_i_call *call)
@@ -105,46 +82,60 @@ static void remove_call(coir_i_thread_pool *pool, coir_i_call *call)
         call->next->prev = call->prev;
     else
         pool->last = call->prev;
-    count_waiting(pool, -1);
 }
 
-/* The next call for the thread that calls, which was seeking. */
-static coir_i_call *take_call(coir_i_thread_pool *pool)
+void coir_i_thread_pool_drop(coir_i_thread_pool *pool, coir_i_call *call)
+{
+    if (call->waiting == 0)
+        return;
+    remove_call(pool, call);
+    count_waiting(pool, -call->waiting);
+    call->waiting = 0;
+}
+
+/* The next item for me, who was seeking; false: none waits. */
+static bool take_item(coir_i_thread_pool *pool, coir_i_pool_thread *me)
 {
     coir_i_call *call = pool->first;
     if (!call)
-        return NULL;
-    remove_call(pool, call);
-    call->stage = BEGUN;
+        return false;
+    me->call = call;
+    me->item = call->item;
+    call->running++;
+    if (--call->waiting)
+        call->item += call->size;
+    else
+        remove_call(pool, call);
+    count_waiting(pool, (size_t)-1);
     pool->seeking--;
-    return call;
+    return true;
 }
 
 /* ---- Idle threads ---- */
 
-static void push_idler(coir_i_thread_pool *pool, coir_i_idler *me)
+static void push_idler(coir_i_thread_pool *pool, coir_i_pool_thread *me)
 {
     store_relaxed(&me->woken, 0);
-    me->next = pool->idlers;
-    me->prev = &pool->idlers;
-    if (me->next)
-        me->next->prev = &me->next;
+    me->next_idle = pool->idlers;
+    me->prev_idle = &pool->idlers;
+    if (me->next_idle)
+        me->next_idle->prev_idle = &me->next_idle;
     pool->idlers = me;
     pool->seeking--;
 }
 
-static void remove_idler(coir_i_idler *idler)
+static void remove_idler(coir_i_pool_thread *idler)
 {
-    *idler->prev = idler->next;
-    if (idler->next)
-        idler->next->prev = idler->prev;
+    *idler->prev_idle = idler->next_idle;
+    if (idler->next_idle)
+        idler->next_idle->prev_idle = idler->prev_idle;
 }
 
 /* The one that slept least, seeking again; NULL: nobody sleeps. To be woken
  * by its word's address alone once the lock is free: then it may be gone. */
-static coir_i_idler *call_idler(coir_i_thread_pool *pool)
+coir_i_pool_thread *coir_i_thread_pool_call_idler(coir_i_thread_pool *pool)
 {
-    coir_i_idler *idler = pool->idlers;
+    coir_i_pool_thread *idler = pool->idlers;
     if (!idler)
         return NULL;
     remove_idler(idler);
@@ -154,7 +145,7 @@ static coir_i_idler *call_idler(coir_i_thread_pool *pool)
     return idler;
 }
 
-static void spin_for_call(coir_i_thread_pool *pool)
+static void spin_for_item(coir_i_thread_pool *pool)
 {
     coir_time until = coir_i_sys_now() + SPIN;
     do {
@@ -170,43 +161,42 @@ static void spin_for_call(coir_i_thread_pool *pool)
 
 /* Sleep until somebody calls; false: nobody did for too long, or the pool
  * stops, and the thread, which seeks no more, is to end. */
-static bool sleep_for_call(coir_i_thread_pool *pool)
+static bool sleep_for_item(coir_i_thread_pool *pool, coir_i_pool_thread *me)
 {
-    coir_i_idler me;
     if (pool->stopping) {
         pool->seeking--;
         return false;
     }
-    push_idler(pool, &me);
-    coir_time until = coir_i_sys_now() + pool->idle;
+    push_idler(pool, me);
+    coir_time until = coir_i_time_add(coir_i_sys_now(), pool->idle);
     do {
         coir_i_mutex_unlock(&pool->lock);
-        coir_i_futex_wait(&me.woken, 0, until);
+        coir_i_futex_wait(&me->woken, 0, until);
         coir_i_mutex_lock(&pool->lock);
         /* relaxed: under the lock. */
-        if (load_relaxed(&me.woken))
+        if (load_relaxed(&me->woken))
             return true;
     } while (coir_i_sys_now() < until);
-    remove_idler(&me);
+    remove_idler(me);
     return false;
 }
 
-/* A call to make; NULL: the thread, which was seeking, is to end. Under
+/* An item to run; false: the thread, which was seeking, is to end. Under
  * pool.lock, which it gives up in between. */
-static coir_i_call *seek_call(coir_i_thread_pool *pool)
+static bool seek_item(coir_i_thread_pool *pool, coir_i_pool_thread *me)
 {
-    coir_i_call *call = take_call(pool);
-    if (!call && pool->cpus > 1 && !pool->spinning && !pool->stopping) {
+    bool found = take_item(pool, me);
+    if (!found && pool->cpus > 1 && !pool->spinning && !pool->stopping) {
         pool->spinning = true;
         coir_i_mutex_unlock(&pool->lock);
-        spin_for_call(pool);
+        spin_for_item(pool);
         coir_i_mutex_lock(&pool->lock);
         pool->spinning = false;
-        call = take_call(pool);
+        found = take_item(pool, me);
     }
-    while (!call && sleep_for_call(pool))
-        call = take_call(pool);
-    return call;
+    while (!found && sleep_for_item(pool, me))
+        found = take_item(pool, me);
+    return found;
 }
 
 /* ---- More threads ---- */
@@ -229,34 +219,60 @@ static int create_thread(coir_i_thread_pool *pool)
     return -error;
 }
 
-/* The thread that was counted on cannot be made. */
-static void give_up_thread(coir_i_thread_pool *pool, int why)
+/* Not under the lock: the call is over, and ticket was that of its caller. */
+static void wake_caller(coir_i_thread_pool *pool, coir_i_ticket ticket)
 {
-    coir_i_idler *idler = NULL;
-    coir_i_mutex_lock(&pool->lock);
+    bool is_awaited = coir_i_outside_wake(ticket, COIR_I_WOKEN);
+    if (is_awaited)
+        return;
+    coir_i_mutex_lock(&pool->lock); /* it is cancelled, and looks here */
+    pool->comers++;
+    coir_i_thread_pool_unlock(pool);
+}
+
+/* Under pool.lock, which it gives up in between: nobody will make the calls
+ * that wait. */
+static void refuse_calls(coir_i_thread_pool *pool, int why)
+{
+    while (pool->threads == 0 && pool->first) { /* T4 */
+        coir_i_call *call = pool->first;
+        coir_i_thread_pool_drop(pool, call);
+        if (call->result >= 0)
+            call->result = why;
+        coir_i_ticket ticket = call->ticket;
+        pool->holds++;
+        coir_i_mutex_unlock(&pool->lock);
+        wake_caller(pool, ticket);
+        coir_i_mutex_lock(&pool->lock);
+        pool->holds--;
+    }
+}
+
+/* Under pool.lock, which it gives up in between: a thread that was counted on
+ * does not come. Whom to wake instead, or NULL. */
+static coir_i_pool_thread *do_without(coir_i_thread_pool *pool, int why)
+{
+    coir_i_pool_thread *idler = NULL;
     pool->seeking--;
     pool->threads--;
     if (load_relaxed(&pool->waiting) > pool->seeking) /* T2 */
-        idler = call_idler(pool);
-    while (pool->threads == 0 && pool->first) { /* T4 */
-        coir_i_call *call = pool->first;
-        remove_call(pool, call);
-        call->stage = OVER;
-        call->result = why;
-        coir_i_ticket caller = call->ticket;
-        coir_i_mutex_unlock(&pool->lock);
-        coir_i_wake(caller, COIR_I_WOKEN);
-        coir_i_outside_end();
-        coir_i_mutex_lock(&pool->lock);
-    }
-    coir_i_mutex_unlock(&pool->lock);
+        idler = coir_i_thread_pool_call_idler(pool);
+    refuse_calls(pool, why);
+    return idler;
+}
+
+static void give_up_thread(coir_i_thread_pool *pool, int why)
+{
+    coir_i_mutex_lock(&pool->lock);
+    coir_i_pool_thread *idler = do_without(pool, why);
+    coir_i_thread_pool_unlock(pool);
     if (idler)
         coir_i_futex_wake(&idler->woken, 1);
 }
 
 /* Who comes to help, by T2. */
 struct help {
-    coir_i_idler *idler;
+    coir_i_pool_thread *idler;
     bool new_thread;
 };
 
@@ -267,7 +283,7 @@ static struct help call_help(coir_i_thread_pool *pool)
     if (load_relaxed(&pool->waiting) <= pool->seeking ||
         pool->seeking >= pool->cpus)
         return help;
-    help.idler = call_idler(pool);
+    help.idler = coir_i_thread_pool_call_idler(pool);
     if (!help.idler && pool->threads < pool->max) {
         pool->threads++;
         pool->seeking++;
@@ -285,149 +301,144 @@ static void send_help(coir_i_thread_pool *pool, struct help help)
         give_up_thread(pool, rc);
 }
 
+int coir_i_thread_pool_submit(coir_i_thread_pool *pool, coir_i_call *call)
+{
+    coir_i_mutex_lock(&pool->lock);
+    if (pool->stopping) {
+        coir_i_mutex_unlock(&pool->lock);
+        return -EPIPE;
+    }
+    append_call(pool, call);
+    struct help help = call_help(pool);
+    coir_i_mutex_unlock(&pool->lock);
+    send_help(pool, help);
+    return 0;
+}
+
+void coir_i_thread_pool_interrupt(coir_i_thread_pool *pool, coir_i_call *call)
+{
+    if (!pool->interrupts || !call->interrupts)
+        return;
+    for (coir_i_pool_thread *t = pool->all; t; t = t->next) {
+        if (t->call == call)
+            coir_i_interrupter_send(&t->interrupter);
+    }
+}
+
 /* ---- A thread ---- */
 
-/* Make the call, wake its caller, and go on with the call that waits next;
- * NULL: none did, and the thread is seeking. */
-static coir_i_call *make_call(coir_i_thread_pool *pool, coir_i_call *call)
+/* Run my item: pool.lock is held after it, and no signal comes any more. */
+static int run_item(coir_i_thread_pool *pool, coir_i_pool_thread *me)
 {
-    calling = call;
-    call->result = call->fn(call->arg);
-    calling = NULL;
-
+    int rc = me->call->fn(me->item);
     coir_i_mutex_lock(&pool->lock);
-    call->stage = OVER;
-    coir_i_ticket caller = call->ticket;
+    me->call = NULL;
+    if (pool->interrupts && me->interrupter.is_sending) {
+        coir_i_mutex_unlock(&pool->lock);
+        coir_i_interrupter_settle(&me->interrupter);
+        coir_i_mutex_lock(&pool->lock);
+    }
+    return rc;
+}
+
+/* Under pool.lock: an item of the call came to rc. */
+static void settle_item(coir_i_thread_pool *pool, coir_i_call *call, int rc)
+{
+    call->running--;
+    if (!call->is_each) {
+        call->result = rc;
+    } else if (rc < 0 && call->result >= 0) {
+        call->result = rc;
+        coir_i_thread_pool_drop(pool, call);
+    }
+}
+
+/* Run my item, wake who waits for it, and go on with the item that waits next;
+ * false: none did, and the thread is seeking. */
+static bool make_call(coir_i_thread_pool *pool, coir_i_pool_thread *me)
+{
+    coir_i_call *call = me->call;
+    int rc = run_item(pool, me);
+    settle_item(pool, call, rc);
+    bool is_over = coir_i_call_is_over(call), is_left = call->is_left;
+    coir_i_ticket ticket = call->ticket;
     pool->seeking++;
-    coir_i_call *next = take_call(pool);
+    bool found = take_item(pool, me);
     struct help help = call_help(pool);
     coir_i_mutex_unlock(&pool->lock);
 
-    coir_i_wake(caller, COIR_I_WOKEN);
-    coir_i_outside_end();
+    if (is_over && is_left)
+        call->abandon(call);
+    else if (is_over)
+        wake_caller(pool, ticket);
     send_help(pool, help);
-    return next;
+    return found;
 }
 
-/* Under pool.lock, which it gives back, since whoever appends a call next must
- * not count on this thread. Its last act is to join the one that ended before
- * it. */
-static void end_thread(coir_i_thread_pool *pool)
+/* Its last act is to join the one that ended before it: nobody else does. */
+static void end_thread(coir_i_thread_pool *pool, coir_i_pool_thread *me)
 {
     bool has_before = pool->has_ended;
     pthread_t before = pool->ended;
+    *me->prev = me->next;
+    if (me->next)
+        me->next->prev = me->prev;
     pool->ended = pthread_self();
-    pool->has_ended = true;
+    pool->has_ended = !pool->is_left;
+    if (pool->is_left)
+        pthread_detach(pthread_self());
     pool->threads--;
-    bool stopping = pool->stopping;
-    /* relaxed: under the lock. */
-    store_relaxed(&pool->ends, load_relaxed(&pool->ends) + 1);
-    coir_i_mutex_unlock(&pool->lock);
-    if (stopping)
-        coir_i_futex_wake(&pool->ends, 1);
+    coir_i_thread_pool_unlock(pool);
     if (has_before)
         pthread_join(before, NULL);
+}
+
+static void link_thread(coir_i_thread_pool *pool, coir_i_pool_thread *me)
+{
+    me->next = pool->all;
+    me->prev = &pool->all;
+    if (me->next)
+        me->next->prev = &me->next;
+    pool->all = me;
+}
+
+/* Under pool.lock, which it gives up in between. */
+static void run_items(coir_i_thread_pool *pool, coir_i_pool_thread *me)
+{
+    while (seek_item(pool, me)) {
+        struct help help = call_help(pool);
+        coir_i_mutex_unlock(&pool->lock);
+        send_help(pool, help);
+        while (make_call(pool, me)) {
+        }
+        coir_i_mutex_lock(&pool->lock);
+    }
 }
 
 static void *be_thread(void *arg)
 {
     coir_i_thread_pool *pool = arg;
+    coir_i_pool_thread me = {.pool = pool}, *idler;
+    coir_i_own_threads_add(1);
+    coir_i_pool_thread_set(&me);
+    int rc = pool->interrupts ? coir_i_interrupter_open(&me.interrupter) : 0;
     coir_i_mutex_lock(&pool->lock);
     unsigned number = pool->made++;
+    link_thread(pool, &me);
     coir_i_mutex_unlock(&pool->lock);
     coir_i_sys_thread_name(pool->name, number);
 
     coir_i_mutex_lock(&pool->lock);
-    coir_i_call *call;
-    while ((call = seek_call(pool)) != NULL) {
-        struct help help = call_help(pool);
-        coir_i_mutex_unlock(&pool->lock);
-        send_help(pool, help);
-        do {
-            call = make_call(pool, call);
-        } while (call);
-        coir_i_mutex_lock(&pool->lock);
+    if (rc >= 0 || pool->makes_do) {
+        run_items(pool, &me);
+    } else {
+        if ((idler = do_without(pool, rc)) != NULL)
+            coir_i_futex_wake(&idler->woken, 1);
+        pool->threads++; /* which ends now, like others */
     }
-    end_thread(pool);
+    if (pool->interrupts)
+        coir_i_interrupter_close(&me.interrupter);
+    coir_i_own_threads_add(-1);
+    end_thread(pool, &me);
     return NULL;
-}
-
-/* ---- The callers' side ---- */
-
-/* From here on the call may be over at any moment. */
-static void submit_call(coir_i_thread_pool *pool, coir_i_call *call)
-{
-    coir_i_mutex_lock(&pool->lock);
-    append_call(pool, call);
-    struct help help = call_help(pool);
-    coir_i_mutex_unlock(&pool->lock);
-    send_help(pool, help);
-}
-
-static const coir_i_wait waits_for_call = {.what = "blocking call"};
-
-/* The caller was cancelled: drop the call, or wait until it is over. */
-static int withdraw_call(coir_i_thread_pool *pool, coir_i_call *call)
-{
-    coir_i_mutex_lock(&pool->lock);
-    bool waiting = call->stage == WAITING;
-    if (waiting)
-        remove_call(pool, call);
-    coir_i_mutex_unlock(&pool->lock);
-    if (waiting) {
-        coir_i_outside_end();
-        return -ECANCELED;
-    }
-
-    /* relaxed: fn only asks whether, and may ask again. */
-    store_relaxed(&call->cancelled, true);
-    coir_i_ticket ticket =
-        coir_i_arm(COIR_NEVER, COIR_I_UNCANCELLABLE, &waits_for_call, call);
-    coir_i_mutex_lock(&pool->lock);
-    bool over = call->stage == OVER;
-    if (!over)
-        call->ticket = ticket;
-    coir_i_mutex_unlock(&pool->lock);
-    if (over)
-        coir_i_wake(ticket, COIR_I_WOKEN);
-    coir_i_park();
-    return call->result;
-}
-
-int coir_i_thread_pool_run(coir_i_thread_pool *pool, coir_fn *fn, void *arg)
-{
-    int rc = coir_i_enter();
-    if (rc < 0)
-        return rc;
-    coir_i_count_up(&coir_i_worker_here()->counts.blocking_calls);
-    coir_i_call call = {.fn = fn, .arg = arg};
-    coir_i_outside_begin();
-    call.ticket =
-        coir_i_arm(COIR_NEVER, COIR_I_CANCELLABLE, &waits_for_call, &call);
-    submit_call(pool, &call);
-    if (coir_i_park() == COIR_I_WOKEN)
-        return call.result;
-    return withdraw_call(pool, &call);
-}
-
-/* ---- The end ---- */
-
-void coir_i_thread_pool_stop(coir_i_thread_pool *pool)
-{
-    coir_i_mutex_lock(&pool->lock);
-    pool->stopping = true;
-    coir_i_idler *idler;
-    while ((idler = call_idler(pool)) != NULL)
-        coir_i_futex_wake(&idler->woken, 1);
-    while (pool->threads > 0) {
-        uint32_t ends = load_relaxed(&pool->ends);
-        coir_i_mutex_unlock(&pool->lock);
-        coir_i_futex_wait(&pool->ends, ends, COIR_NEVER);
-        coir_i_mutex_lock(&pool->lock);
-    }
-    bool has_ended = pool->has_ended;
-    pool->has_ended = false;
-    coir_i_mutex_unlock(&pool->lock);
-    if (has_ended)
-        pthread_join(pool->ended, NULL);
 }

@@ -4,6 +4,8 @@
  * Invariants
  *   P1  it dies with the process that it works for.
  *   P2  it touches job and arena only between ASKED and DONE.
+ *   P3  a child that a job has forked, and that returns from the job as well,
+ *       is no worker: it ends.
  * Edges      slot.asked, slot.sleeping, slot.done, slot.parked (pools/slot.h)
  * Fails      without memory for an argument the job comes back with -ENOMEM,
  *            without its code with -ENOENT; what it cannot do without ends it,
@@ -13,6 +15,7 @@
 #include "pools/worker_process.h"
 
 #include "pools/origin.h"
+#include "pools/process_pool.h"
 #include "pools/slot.h"
 #include "pools/sys.h"
 #include "sched/sys.h"
@@ -31,6 +34,7 @@ enum {
 
 struct worker {
     coir_i_slot *slot;
+    uint64_t generation; /* const: that of this process */
     size_t mapped;
     int event;
     coir_time spin;
@@ -88,6 +92,7 @@ static bool begin(struct worker *me, const struct coir_i_birth *birth,
         return false;
     close(memory);
     *me = (struct worker){.slot = slot,
+                          .generation = coir_i_process_generation(),
                           .mapped = COIR_I_WINDOW,
                           .event = high_descriptor(event),
                           .spin = coir_i_sys_cpus() > 1 ? SPIN : 0};
@@ -160,6 +165,8 @@ static ssize_t run_job(struct worker *me)
         return rc;
     ssize_t n = ((coir_job_fn *)fn)(at(slot, slot->arg_at), slot->size,
                                     at(slot, slot->result_at), slot->capacity);
+    if (me->generation != coir_i_process_generation())
+        _exit(0);   /* P3 */
     fflush(stdout); /* what it printed comes out before its result does */
     return n;
 }

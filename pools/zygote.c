@@ -18,7 +18,8 @@
  *
  * Invariants
  *   Z1  it dies with the thread that called coir_run, and workers with it.
- *   Z2  it has no descriptors but its socket and 0, 1, 2; 0 is empty.
+ *   Z2  it leads a process group, and all workers are in it.
+ *   Z3  it has no descriptors but its socket and 0, 1, 2; 0 is empty.
  * Locks      none: one thread starts and stops; sendmsg(2) is atomic.
  * Fails      start: the reason is kept for those who ask for workers; coir_run
  *            goes on without.
@@ -104,7 +105,7 @@ static void forget_signals(void)
     sigprocmask(SIG_SETMASK, &none.sa_mask, NULL);
 }
 
-/* Z2; where the program has no output, workers write to /dev/null. */
+/* Z3; where the program has no output, workers write to /dev/null. */
 static int keep_only(int socket)
 {
     int nothing = coir_i_os_open("/dev/null", O_RDWR);
@@ -236,7 +237,11 @@ void coir_i_zygote_stop(void)
         return;
     if (zygote.pidfd >= 0)
         coir_i_os_pidfd_kill(zygote.pidfd);
+    kill(-zygote.pid, SIGKILL); /* what jobs have started and left */
     close(zygote.socket); /* so it ends even where it could not be killed */
+    /* Also a worker whose birth it could not tell of, if it died too soon. */
+    while (coir_i_os_reap(P_PGID, (id_t)zygote.pid, &info, 0) > 0) {
+    }
     coir_i_os_reap(P_PID, (id_t)zygote.pid, &info, 0);
     if (zygote.pidfd >= 0)
         close(zygote.pidfd);

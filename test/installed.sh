@@ -101,7 +101,7 @@ built() { # NAME FLAGS...: build program.c so, run it
 so=$prefix/lib/libcoir.so
 readelf -dW "$so" > dynamic
 readelf -lW "$so" > segments
-needed=$(sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' dynamic | grep -vE '^(libc|ld-linux.*)\.so' || true)
+needed=$(sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' dynamic | grep -vE '^(libc|libgcc_s|ld-linux.*)\.so' || true)
 [ -z "$needed" ] || fail "libcoir.so needs $needed"
 grep -q 'SONAME.*\[libcoir\.so\.[0-9]*\]' dynamic || fail "no soname"
 ! grep -q TEXTREL dynamic || fail "text relocations"

@@ -33,6 +33,13 @@ int coir_process_pool_new(coir_process_pool **pool,
 ssize_t coir_process_pool_run(coir_process_pool *pool, coir_job_fn *fn,
                               const void *arg, size_t size, void *result,
                               size_t capacity) COIR_MUST_USE;
+/* [parks] fn on args[i] into results[i] for every i; what each came to in
+ * sizes[i]. The first failure cancels the rest and comes back, unless sizes is
+ * there to tell: then all run. */
+int coir_process_pool_each(coir_process_pool *pool, coir_job_fn *fn,
+                           const void *args, size_t size, void *results,
+                           size_t capacity, ssize_t *sizes,
+                           size_t count) COIR_MUST_USE;
 void coir_process_pool_free(coir_process_pool *pool); /* [parks] */
 
 COIR_END
