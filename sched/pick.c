@@ -130,8 +130,7 @@ static inline coir_i_fiber *take_next(coir_i_worker *w)
     /* relaxed: only we put one here; a thief may take it first. */
     if (!load_relaxed(&w->next))
         return NULL;
-    /* @observe ready.next: nothing new: we put it there. */
-    coir_i_fiber *f = exchange_acquire(&w->next, NULL);
+    coir_i_fiber *f = coir_i_next_exchange(w, NULL);
     if (f && coir_i_unlikely(++w->nexts > NEXTS))
         f = let_others_go(w, f);
     return f;

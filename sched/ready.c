@@ -161,9 +161,7 @@ static void make_ready(coir_i_fiber *f, bool soon)
         return;
     }
     if (soon && !w->gathering && w->thread.running->life) {
-        /* @publish ready.next: the fiber, to a thief too.
-         * @observe ready.next: the one it pushes aside. */
-        f = exchange_acq_rel(&w->next, f);
+        f = coir_i_next_exchange(w, f);
         if (!f)
             return;
     }

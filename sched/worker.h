@@ -167,6 +167,22 @@ void coir_i_leave_for(coir_i_worker *w, const coir_i_taken *child,
  * and it goes on at once. */
 bool coir_i_give_way(enum coir_i_children children);
 
+/* The owner: what runs next, and what was to run next before; by the bias of
+ * the ring, whose thieves are those of `next`. */
+static inline coir_i_fiber *coir_i_next_exchange(coir_i_worker *w,
+                                                 coir_i_fiber *f)
+{
+    if (coir_i_bias_enter(&w->ring.bias)) {
+        coir_i_fiber *before = load_relaxed(&w->next);
+        store_relaxed(&w->next, f);
+        coir_i_bias_leave(&w->ring.bias);
+        return before;
+    }
+    /* @publish ready.next: the fiber, to a thief too.
+     * @observe ready.next: the one it pushes aside, or that we put there. */
+    return exchange_acq_rel(&w->next, f);
+}
+
 /* f is ready to run: any thread. `soon`: f runs next here, before the rest. */
 void coir_i_ready(coir_i_fiber *f, bool soon);
 /* Commit: the fiber that was left is ready again. */
