@@ -109,7 +109,7 @@ _Noreturn void coir_i_switch_last(coir_i_thread *here, coir_i_fiber *to,
 {
     here->running->stack->asan_fake = COIR_I_STACK_OVER;
     coir_i_switch(here, to, commit);
-    coir_i_die("a fiber that was over has been resumed");
+    coir_i_die("", "a fiber that was over has been resumed");
 }
 
 /* Where a fresh context begins. Called by the stub below. */
@@ -157,7 +157,7 @@ static void coir_i_context_entry(coir_i_transfer from)
 {
     (void)from;
     coir_i_context_begin();
-    coir_i_die("the entry of a fiber has returned");
+    coir_i_die("", "the entry of a fiber has returned");
 }
 #endif
 

@@ -1,6 +1,6 @@
 /* fiber/invariant.c -- the end of a program that broke a rule
  *
- * Does       names the rule and the fiber, then aborts.
+ * Does       names what is wrong and the fiber, then aborts.
  * Tests      test/test_fiber.c
  */
 #include "fiber/invariant.h"
@@ -10,14 +10,17 @@
 
 #include <stdlib.h>
 
-_Noreturn void coir_i_die(const char *rule)
+_Noreturn void coir_i_die(const char *kind, const char *text)
 {
     coir_i_report report = {0};
     coir_i_fiber *self = coir_i_self();
 
     coir_i_report_text(&report, "coir: ");
-    coir_i_report_text(&report, rule);
-    if (self) {
+    coir_i_report_text(&report, kind);
+    coir_i_report_text(&report, text);
+    if (!self) {
+        coir_i_report_text(&report, " (not in a fiber)");
+    } else {
         coir_i_report_text(&report, " (fiber ");
         coir_i_report_number(&report, self->life->id);
         if (self->life->name[0]) {

@@ -11,14 +11,22 @@
 #define coir_i_likely(x) __builtin_expect(!!(x), 1)
 #define coir_i_unlikely(x) __builtin_expect(!!(x), 0)
 
-/* "coir: RULE (fiber 7 'name')" to standard error, then abort(3). */
-_Noreturn void coir_i_die(const char *rule) __attribute__((cold, noinline));
+/* "coir: KIND TEXT (fiber 7 'name')" to standard error, then abort(3). */
+_Noreturn void coir_i_die(const char *kind, const char *text)
+    __attribute__((cold, noinline));
 
 /* Stop the program unless `holds`; rule is a sentence on what was misused. */
-#define coir_i_rule(holds, rule)       \
+#define coir_i_rule(holds, rule)               \
+    do {                                       \
+        if (coir_i_unlikely(!(holds)))         \
+            coir_i_die("broken rule: ", rule); \
+    } while (0)
+
+/* Likewise, where it is nobody's fault: text says what there is not. */
+#define coir_i_need(holds, text)       \
     do {                               \
         if (coir_i_unlikely(!(holds))) \
-            coir_i_die(rule);          \
+            coir_i_die("", text);      \
     } while (0)
 
 #ifdef COIR_I_DEBUG

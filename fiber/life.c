@@ -52,7 +52,7 @@ void coir_name_set(const char *name)
 {
     coir_i_fiber *self = coir_i_self();
 
-    coir_i_rule(self, "coir_name_set was called outside a fiber");
+    coir_i_rule(self, "coir_name_set is for fibers");
     coir_i_copy_text(self->life->name, sizeof self->life->name, name);
 }
 

@@ -148,7 +148,7 @@ static void raise_alarm(void)
     };
     store_relaxed(&deadlock.happened, true);
     COIR_IGNORE(coir_i_dump(STDERR_FILENO, headline[deadlock.stage]));
-    coir_i_rule(deadlock.stage != PIERCED,
+    coir_i_need(deadlock.stage != PIERCED,
                 "a deadlock of fibers that cannot be cancelled");
     cancel_all();
 }

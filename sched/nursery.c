@@ -152,7 +152,7 @@ static int where_to_run(coir_i_worker *w)
         return HERE;
     if (coir_i_fibers_at_hand(w))
         return FRESH;
-    coir_i_rule(left > size / 8, "no memory for another stack, and the "
+    coir_i_need(left > size / 8, "no memory for another stack, and the "
                                  "closing fiber's own is used up");
     return HERE;
 }

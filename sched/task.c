@@ -312,7 +312,7 @@ void coir_task_on_done(coir_task *handle, void (*fn)(coir_task *, void *),
         added = add_callback(task, callback, &spare);
     if (added == NO_ROOM) {
         spare = malloc(sizeof *spare);
-        coir_i_rule(spare != NULL, "no memory for coir_task_on_done");
+        coir_i_need(spare != NULL, "no memory for coir_task_on_done");
         added = add_callback(task, callback, &spare);
         free(spare);
     }

@@ -139,7 +139,9 @@ static int set_name_outside(void *arg)
 
 START_TEST(name_set_outside_a_fiber_stops_the_program)
 {
-    test_dies(SIGABRT, "coir: coir_name_set was called outside a fiber\n",
+    test_dies(SIGABRT,
+              "coir: broken rule: coir_name_set is for fibers "
+              "(not in a fiber)\n",
               set_name_outside, NULL);
 }
 END_TEST
@@ -163,9 +165,11 @@ START_TEST(broken_rule_names_the_fiber)
 {
     char name[] = "x";
 
-    test_dies(SIGABRT, "coir: what is open is closed once (fiber 12)\n",
+    test_dies(SIGABRT,
+              "coir: broken rule: what is open is closed once (fiber 12)\n",
               break_rule_alone, NULL);
-    test_dies(SIGABRT, "coir: what is open is closed once (fiber 12 'x')\n",
+    test_dies(SIGABRT,
+              "coir: broken rule: what is open is closed once (fiber 12 'x')\n",
               break_rule_alone, name);
 }
 END_TEST

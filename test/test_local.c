@@ -246,8 +246,8 @@ static int use_after_end(void *arg)
 
 START_TEST(key_used_after_its_end_stops_the_program)
 {
-    test_dies(SIGABRT, "coir: coir_key_free", free_twice, NULL);
-    test_dies(SIGABRT, "coir: a fiber-local key", use_after_end, NULL);
+    test_dies(SIGABRT, "coir_key_free", free_twice, NULL);
+    test_dies(SIGABRT, "a fiber-local key", use_after_end, NULL);
 }
 END_TEST
 
