@@ -238,17 +238,17 @@ static int get_it(void *arg)
 
 static int take_it_again_and_again(void *arg)
 {
-    coir_mutex mutex = {0};
+    coir_mutex contended = {0};
     coir_nursery nursery;
     (void)arg;
     coir_nursery_open(&nursery);
-    int rc = coir_go(&nursery, get_it, &mutex);
+    int rc = coir_go(&nursery, get_it, &contended);
     for (bool seen = false; rc == 0 && !seen;) {
-        if ((rc = coir_mutex_lock(&mutex)) < 0)
+        if ((rc = coir_mutex_lock(&contended)) < 0)
             break;
         seen = has_got_it;
         rc = coir_yield();
-        coir_mutex_unlock(&mutex);
+        coir_mutex_unlock(&contended);
     }
     return coir_nursery_close_with(&nursery, rc);
 }
