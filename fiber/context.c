@@ -168,6 +168,7 @@ void coir_i_context_make(coir_i_fiber *fiber, void (*entry)(void))
     size_t usable = (size_t)((char *)stack - low);
 
     coir_i_annotate_forget(low, usable);
+    coir_i_annotate_anew(stack);
     stack->asan_fake = NULL;
     stack->entry = entry;
     fiber->context = coir_i_make_fcontext(stack, usable, coir_i_context_entry);

@@ -92,7 +92,8 @@ struct coir_i_stack {
     unsigned pins;     /* the fiber itself: calls of coir_pin to be undone */
     unsigned valgrind; /* const: its id for valgrind */
     void *asan_fake;   /* its fake stack while it does not run */
-    void *tsan;        /* const: what it is to TSan */
+    void *tsan;        /* what it is to TSan */
+    unsigned tsan_lives;
 
     /* The fiber, before it waits; who looks at it while it does (sched/park.h):
      * what it waits for, and since when. */
@@ -133,6 +134,10 @@ static inline void coir_i_life_begin(coir_i_life *life, uint64_t id)
 const char *coir_i_life_message(const coir_i_life *life, int code);
 /* A message that came with the failure of something else. */
 void coir_i_life_take_message(coir_i_life *life, int code, const char *message);
+/* Around what may fail without a message: then the old one goes. begin: what
+ * end is to be given. */
+int coir_i_life_message_begin(coir_i_life *life);
+void coir_i_life_message_end(coir_i_life *life, int before, int result);
 void coir_i_copy_text(char *to, size_t size, const char *from);
 
 /* Run the destructors of the calling fiber's local values. */

@@ -21,13 +21,8 @@ _Noreturn void coir_i_die(const char *kind, const char *text)
     if (!self) {
         coir_i_report_text(&report, " (not in a fiber)");
     } else {
-        coir_i_report_text(&report, " (fiber ");
-        coir_i_report_number(&report, self->life->id);
-        if (self->life->name[0]) {
-            coir_i_report_text(&report, " '");
-            coir_i_report_text(&report, self->life->name);
-            coir_i_report_text(&report, "'");
-        }
+        coir_i_report_text(&report, " (");
+        coir_i_report_fiber(&report, self->life->id, self->life->name);
         coir_i_report_text(&report, ")");
     }
     coir_i_report_send(&report);

@@ -42,6 +42,23 @@ void coir_i_life_take_message(coir_i_life *life, int code, const char *message)
     life->message_code = code;
 }
 
+int coir_i_life_message_begin(coir_i_life *life)
+{
+    int before = life->message_code;
+    life->message_code = 0;
+    return before;
+}
+
+void coir_i_life_message_end(coir_i_life *life, int before, int result)
+{
+    if (life->message_code != 0)
+        return; /* it has left one */
+    if (result < 0)
+        life->message[0] = '\0';
+    else
+        life->message_code = before;
+}
+
 uint64_t coir_id(void)
 {
     coir_i_fiber *self = coir_i_self();

@@ -54,17 +54,11 @@ static void say_who(const coir_i_fiber *culprit, const coir_i_place *place)
     const coir_i_life *life = culprit->life;
     coir_i_report report = {0};
 
-    coir_i_report_text(&report, "coir: stack overflow in fiber ");
-    if (life && life->name[0]) {
-        coir_i_report_text(&report, "'");
-        coir_i_report_text(&report, life->name);
-        coir_i_report_text(&report, "'");
-    } else {
-        coir_i_report_number(&report, life ? life->id : 0);
-    }
+    coir_i_report_text(&report, "coir: stack overflow in ");
+    coir_i_report_fiber(&report, life ? life->id : 0, life ? life->name : "");
     coir_i_report_text(&report, " (");
     coir_i_report_number(&report, place->size >> 10);
-    coir_i_report_text(&report, " KiB)");
+    coir_i_report_text(&report, " KiB): see stack_size in coir_run(3)");
     coir_i_report_send(&report);
 }
 

@@ -1,7 +1,8 @@
 /* fiber/overflow.h -- the report of a stack overflow
  *
  * A fiber that runs into the guard of its stack ends the program with "coir:
- * stack overflow in fiber 'x' (256 KiB)" and the core dump of the fault. */
+ * stack overflow in fiber 2 'x' (256 KiB): see stack_size in coir_run(3)" and
+ * the core dump of the fault. */
 #ifndef COIR_FIBER_OVERFLOW_H
 #define COIR_FIBER_OVERFLOW_H
 

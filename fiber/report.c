@@ -29,6 +29,17 @@ void coir_i_report_number(coir_i_report *report, uint64_t number)
     coir_i_report_text(report, first);
 }
 
+void coir_i_report_fiber(coir_i_report *report, uint64_t id, const char *name)
+{
+    coir_i_report_text(report, "fiber ");
+    coir_i_report_number(report, id);
+    if (name[0]) {
+        coir_i_report_text(report, " '");
+        coir_i_report_text(report, name);
+        coir_i_report_text(report, "'");
+    }
+}
+
 void coir_i_report_send(coir_i_report *report)
 {
     report->text[report->length++] = '\n';

@@ -15,6 +15,8 @@ typedef struct coir_i_report {
 
 void coir_i_report_text(coir_i_report *report, const char *text);
 void coir_i_report_number(coir_i_report *report, uint64_t number);
+/* "fiber 2 'name'", or "fiber 2" if it has none. */
+void coir_i_report_fiber(coir_i_report *report, uint64_t id, const char *name);
 /* Send it, with a newline. */
 void coir_i_report_send(coir_i_report *report);
 

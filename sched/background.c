@@ -61,14 +61,13 @@ void coir_i_background_failed(const coir_failure *failure)
     int none = 0;
     cas_relaxed(&first_failure, &none, failure->code);
     coir_i_report report = {0};
-    coir_i_report_text(&report, "coir: background fiber ");
-    coir_i_report_number(&report, failure->id);
-    coir_i_report_text(&report, " '");
-    coir_i_report_text(&report, failure->name);
-    coir_i_report_text(&report, "' failed: -");
-    coir_i_report_number(&report, (uint64_t) - (int64_t)failure->code);
-    coir_i_report_text(&report, " ");
+    coir_i_report_text(&report, "coir: background ");
+    coir_i_report_fiber(&report, failure->id, failure->name);
+    coir_i_report_text(&report, " failed: ");
     coir_i_report_text(&report, failure->message);
+    coir_i_report_text(&report, failure->message[0] ? " (-" : "-");
+    coir_i_report_number(&report, (uint64_t) - (int64_t)failure->code);
+    coir_i_report_text(&report, failure->message[0] ? ")" : "");
     coir_i_report_send(&report);
 }
 

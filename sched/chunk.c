@@ -87,17 +87,23 @@ static __attribute__((noinline, cold)) void refill(coir_i_worker *w)
     coir_i_spin_unlock(&depot.lock);
 }
 
-static __attribute__((noinline, cold)) void give_back(coir_i_worker *w)
+/* All but so many. */
+static __attribute__((noinline, cold)) void give_back(coir_i_worker *w,
+                                                      unsigned keep)
 {
-    coir_i_chunk *first = w->chunks, *last = first;
-    for (int i = 1; i < KEEP; i++)
-        last = last->next;
-    w->chunks = last->next;
-    w->chunked -= KEEP;
     coir_i_spin_lock(&depot.lock);
-    last->next = depot.chunks;
-    depot.chunks = first;
+    for (; w->chunked > keep; w->chunked--) {
+        coir_i_chunk *chunk = w->chunks;
+        w->chunks = chunk->next;
+        chunk->next = depot.chunks;
+        depot.chunks = chunk;
+    }
     coir_i_spin_unlock(&depot.lock);
+}
+
+void coir_i_chunks_hand_over(coir_i_worker *w)
+{
+    give_back(w, 0);
 }
 
 coir_i_chunk *coir_i_chunk_new(coir_i_worker *w)
@@ -120,7 +126,7 @@ void coir_i_chunk_free(coir_i_worker *w, coir_i_chunk *chunk)
     chunk->next = w->chunks;
     w->chunks = chunk;
     if (++w->chunked == 2 * KEEP)
-        give_back(w);
+        give_back(w, KEEP);
 }
 
 void coir_i_chunks_stop(void)

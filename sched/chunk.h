@@ -12,6 +12,8 @@ struct coir_i_worker;
 /* An empty one; NULL: no memory. */
 coir_i_chunk *coir_i_chunk_new(struct coir_i_worker *w);
 void coir_i_chunk_free(struct coir_i_worker *w, coir_i_chunk *chunk);
+/* w starts no children for a while: what it has goes to the depot. */
+void coir_i_chunks_hand_over(struct coir_i_worker *w);
 
 /* When no worker runs any more: all that there are. */
 void coir_i_chunks_stop(void);

@@ -111,10 +111,12 @@ static __attribute__((noinline, cold)) bool refill(coir_i_worker *w)
     return w->cache != NULL;
 }
 
-static __attribute__((noinline, cold)) void give_back(coir_i_worker *w)
+/* All but so many. */
+static __attribute__((noinline, cold)) void give_back(coir_i_worker *w,
+                                                      unsigned keep)
 {
     coir_i_mutex_lock(&depot.lock);
-    while (w->cached > KEEP) {
+    while (w->cached > keep) {
         coir_i_fiber *f = w->cache;
         w->cache = f->next;
         w->cached--;
@@ -123,6 +125,11 @@ static __attribute__((noinline, cold)) void give_back(coir_i_worker *w)
     }
     note_use();
     coir_i_mutex_unlock(&depot.lock);
+}
+
+void coir_i_fibers_hand_over(coir_i_worker *w)
+{
+    give_back(w, 0);
 }
 
 coir_time coir_i_fibers_trim_at(void)
@@ -205,7 +212,7 @@ void coir_i_fibers_commit_over(coir_i_thread *here, coir_i_fiber *f)
     f->next = w->cache;
     w->cache = f;
     if (++w->cached == 2 * KEEP)
-        give_back(w);
+        give_back(w, KEEP);
 }
 
 static void keep_slots(coir_i_fiber *f)

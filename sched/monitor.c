@@ -207,7 +207,9 @@ static void give_away(void)
 __attribute__((cold, noinline)) void coir_i_monitor_take_left(coir_i_worker *w)
 {
     uint32_t left = load_relaxed(&coir_i_monitor_left);
-    coir_i_worker *v = left ? &coir_i_runtime.workers[left - 1] : w;
+    /* The count first: it publishes who is counted. */
+    bool is_there = left && left <= coir_i_worker_count();
+    coir_i_worker *v = is_there ? &coir_i_runtime.workers[left - 1] : w;
     if (v != w && coir_i_fibers_at_hand(w) && !coir_i_nest_steal(w, v))
         cas_relaxed(&coir_i_monitor_left, &left,
                     0); /* a hint, like all of it */
@@ -216,15 +218,15 @@ __attribute__((cold, noinline)) void coir_i_monitor_take_left(coir_i_worker *w)
 /* ---- help ---- */
 
 /* Nobody sleeps who could be woken, and nobody watches. */
-static void hire(const struct tally *tally, unsigned wanted)
+static void hire(const struct tally *tally)
 {
     unsigned configured = coir_i_runtime.configured;
-    unsigned run = tally->active - tally->blocked, more = 1;
+    unsigned run = tally->active, more = 1;
+    run -= tally->blocked < run ? tally->blocked : run;
     if (run < configured)
         more = configured - run;
     else if (tally->least < (coir_time)(1 + run - configured) * COMPUTES)
         return;
-    coir_i_spare_allow(wanted);
     while (more-- > 0 && coir_i_spare_hire())
         ;
 }
@@ -242,10 +244,9 @@ static void help(bool is_any_stuck)
     struct tally tally = count_up();
     unsigned wanted = tally.computing ? tally.computing + 1 : 0;
     wanted = tally.blocked + (wanted > configured ? wanted : configured);
+    coir_i_spare_allow(wanted);
     if (left && tally.active < wanted)
-        hire(&tally, wanted);
-    else
-        coir_i_spare_allow(wanted);
+        hire(&tally);
     if (tally.active > wanted)
         coir_i_spare_call_off(tally.active - wanted);
 }

@@ -18,10 +18,10 @@
 #include <string.h>
 
 /* The newest nursery first: a tree of fibers goes into the depth, and few of
- * them live at a time. But one in so many comes from the oldest, so that none
- * waits for ever behind those that go on starting. Even: every other pick asks
- * for a fiber first. */
-enum { OLDEST_TURN = 32 };
+ * them live at a time. But one pick in so many, in turn from all others, so
+ * that none waits for ever behind those that go on starting. Even: every other
+ * pick asks for a fiber first. */
+enum { TURN = 32 };
 
 /* ---- under the lock of the nest's worker ---- */
 
@@ -43,6 +43,8 @@ static inline void link_nursery(coir_i_nest *nest, coir_i_nursery *n)
 static inline void unlink_nursery(coir_i_nest *nest, coir_i_nursery *n)
 {
     coir_i_nursery *older = n->waiting.older, *newer = n->waiting.newer;
+    if (nest->turn == n)
+        nest->turn = newer;
     *(older ? &older->waiting.newer : &nest->oldest) = newer;
     *(newer ? &newer->waiting.older : &nest->newest) = older;
 }
@@ -234,6 +236,17 @@ bool coir_i_nest_take_own(coir_i_nursery *n, bool inside, coir_i_child *c,
     return true;
 }
 
+/* Under the lock; NULL: none has a child that waits. */
+static inline coir_i_nursery *choose_nursery(coir_i_nest *nest, bool in_turn)
+{
+    if (coir_i_likely(!in_turn))
+        return nest->newest;
+    coir_i_nursery *n = nest->turn ? nest->turn : nest->oldest;
+    if (n)
+        nest->turn = n->waiting.newer;
+    return n;
+}
+
 bool coir_i_nest_take(coir_i_worker *w, coir_i_taken *taken)
 {
     coir_i_nest *nest = &w->nest;
@@ -241,7 +254,8 @@ bool coir_i_nest_take(coir_i_worker *w, coir_i_taken *taken)
     if (!coir_i_bias_enter(&nest->bias))
         coir_i_spin_lock(&nest->lock);
     coir_i_chunk *loot = nest->loot;
-    if (loot) {
+    bool in_turn = w->picks % TURN == 0;
+    if (loot && !(in_turn && nest->oldest)) {
         taken->child = read_child(coir_i_chunk_at(loot, loot->first++));
         taken->of = loot->of;
         count_change(nest, -1);
@@ -249,8 +263,7 @@ bool coir_i_nest_take(coir_i_worker *w, coir_i_taken *taken)
             empty = loot;
             nest->loot = loot->next;
         }
-    } else if ((taken->of =
-                    w->picks % OLDEST_TURN ? nest->newest : nest->oldest)) {
+    } else if ((taken->of = choose_nursery(nest, in_turn))) {
         empty = take_first(nest, taken->of, true, &taken->child);
     }
     unlock(nest);

@@ -86,6 +86,8 @@ typedef struct coir_i_nest {
     _Atomic(uint64_t) state; /* children that wait | starts and takes << 32.
                                 Read without the lock as a hint */
     coir_i_nursery *oldest, *newest;
+    coir_i_nursery *turn; /* of whom it is that are not the newest; NULL: of
+                             the oldest */
     coir_i_chunk *loot, *loot_end; /* stolen; older than all above */
 } coir_i_nest;
 

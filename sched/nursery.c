@@ -139,6 +139,7 @@ int coir_i_nursery_refuses_slow(coir_i_nursery *n)
 /* ---- closing ---- */
 
 enum { HERE, FRESH };
+enum { TURNS = 16 }; /* looks around, to one turn of the children of others */
 
 /* Is there room to run a child on the closing fiber's stack? Half of it is for
  * that; more if there is no other stack to be had. */
@@ -162,6 +163,7 @@ static void run_own(coir_i_nursery *n)
 {
     coir_i_taken taken = {.of = n};
     bool elsewhere;
+    unsigned turns = 0;
     for (;;) {
         /* @observe nest.head: whoever cleared it is done with n. */
         if (!load_acquire(&n->waiting.head))
@@ -177,9 +179,9 @@ static void run_own(coir_i_nursery *n)
         w = coir_i_worker_here();
         if (coir_i_unlikely(coir_i_time_to_look(w))) {
             coir_i_look_around(w);
-            /* Not to children of others: each would begin where ours has not
+            /* Seldom to children of others: each begins where ours has not
              * ended, and breadth first takes memory without end. */
-            coir_i_give_way(COIR_I_NO_CHILD);
+            coir_i_give_way(++turns % TURNS ? COIR_I_NO_CHILD : COIR_I_CHILD);
         }
     }
 }

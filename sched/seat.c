@@ -132,7 +132,8 @@ void coir_i_idle_timer(coir_time at)
 
 static bool all_sleep(void)
 {
-    return coir_i_idle_all_sleep(load_relaxed(&coir_i_idle_state));
+    /* @dekker runtime.outside: in order with the other questions. */
+    return coir_i_idle_all_sleep(load_seq_cst(&coir_i_idle_state));
 }
 
 void coir_i_seat_tell(void)
@@ -142,11 +143,15 @@ void coir_i_seat_tell(void)
         coir_i_seat_wake();
 }
 
-static bool is_anything_queued(void)
+/* A child that waits for a stack is nothing that could run. */
+static bool is_anything_queued(bool wants_stack)
 {
-    for (unsigned i = 0; i < coir_i_worker_count(); i++)
-        if (load_relaxed(&coir_i_runtime.workers[i].inbox))
+    for (unsigned i = 0; i < coir_i_worker_count(); i++) {
+        coir_i_worker *v = &coir_i_runtime.workers[i];
+        if (load_relaxed(&v->inbox) ||
+            (!wants_stack && coir_i_nest_more_than(&v->nest, 0)))
             return true;
+    }
     return !coir_i_global_empty() || coir_i_runtime_has_starts();
 }
 
@@ -169,7 +174,7 @@ static void sleep_virtually(coir_i_worker *w, coir_i_poller *poller,
     }
     /* The last question last: whoever was woken meanwhile does not sleep. */
     if (poller->wait(poller, 0) || load_relaxed(&w->token) ||
-        is_anything_queued() || is_outside() || !all_sleep())
+        is_anything_queued(w->wants_stack) || is_outside() || !all_sleep())
         return;
     coir_time first = first_timer();
     if (first == COIR_NEVER)

@@ -20,6 +20,7 @@
  *            test/models/spare.pml */
 #include "sched/spare.h"
 
+#include "sched/chunk.h"
 #include "sched/runtime.h"
 
 #include <signal.h>
@@ -122,4 +123,7 @@ void coir_i_spare_hand_over(coir_i_worker *w)
         coir_i_global_put(f, f, 1);
     while ((f = coir_i_ring_get(&w->ring)))
         coir_i_global_put(f, f, 1);
+    /* On the bench nobody would ask it for them. */
+    coir_i_fibers_hand_over(w);
+    coir_i_chunks_hand_over(w);
 }

@@ -227,6 +227,8 @@ coir_i_fiber *coir_i_fibers_get_sized(size_t stack_size);
 /* Commit: the fiber that was left is over. */
 void coir_i_fibers_commit_over(coir_i_thread *here, coir_i_fiber *left);
 void coir_i_fibers_drop(coir_i_fiber *never_used);
+/* w does not run any for a while: those at hand go to the depot. */
+void coir_i_fibers_hand_over(coir_i_worker *w);
 /* A worker has nothing to do: give back the memory of a few stacks that have
  * lain idle for too long by now; false: there are none. When to ask. */
 bool coir_i_fibers_trim(coir_time now);

@@ -16,8 +16,8 @@ void coir_name_set(const char *name);
 /* "" if it has none, and outside a fiber. */
 const char *coir_name(void);
 
-/* [fiber] Leave a message beside the failure that the calling fiber is about
- * to return; code comes back. */
+/* Leave a message beside the failure that the calling fiber is about to
+ * return; code comes back. Outside a fiber none is left. */
 int coir_fail(int code, const char *format, ...) COIR_PRINTF(2, 3);
 
 /* The latest message: one's own, or left by a call that failed; "" if none. */

@@ -28,7 +28,8 @@ void coir_nursery_collect(coir_nursery *nursery, coir_failure *failures,
                           size_t capacity);
 size_t coir_nursery_failed(const coir_nursery *nursery);
 
-/* 0: the child owns arg now and will run. Below 0: nothing was started. */
+/* [fiber] 0: the child owns arg now and will run. Below 0: nothing was
+ * started. */
 int coir_go(coir_nursery *nursery, coir_fn *fn, void *arg) COIR_MUST_USE;
 int coir_go_copy(coir_nursery *nursery, coir_fn *fn, const void *arg,
                  size_t size) COIR_MUST_USE;
@@ -41,6 +42,7 @@ typedef struct coir_spawn_options {
     size_t copy; /* bytes of *arg that the fiber gets its own copy of */
     uint64_t reserved[4];
 } coir_spawn_options;
+/* [fiber] As coir_spawn. */
 int coir_spawn_with(coir_nursery *nursery, coir_task *task_or_null,
                     const coir_spawn_options *options, coir_fn *fn,
                     void *arg) COIR_MUST_USE;
