@@ -482,12 +482,12 @@ COIR_SUITE(poller_kqueue, TEST_WORKERS)
     TCase *waiting = test_case(suite, "waiting");
     tcase_add_test(waiting, readers_and_writers_are_woken);
     tcase_add_test(waiting, an_end_that_comes_with_data_is_not_lost);
-    tcase_add_test(waiting, hundreds_that_are_ready_at_once_are_all_woken);
+    if (!is_tsan) /* which does not see that the shim closes a number */
+        tcase_add_test(waiting, hundreds_that_are_ready_at_once_are_all_woken);
     tcase_add_test(waiting, timers_and_descriptors_end_the_same_sleep);
     tcase_add_test(waiting, every_wake_ends_a_sleep);
     tcase_add_test(waiting, a_child_is_a_kqueue_of_its_own);
     tcase_add_test(waiting, signals_ring_a_pipe);
-
     TCase *numbers = test_case(suite, "numbers");
     tcase_add_test(numbers, what_is_there_is_told);
     tcase_add_test(numbers, plain_files_have_no_edges);

@@ -69,8 +69,8 @@ START_TEST(stacks_are_all_there_and_apart)
     coir_i_stack_pool_init(&pool, 0);
     for (int i = 0; i < STACKS; i++) {
         coir_i_stack *stack = stacks[i] = coir_i_stack_new(&pool);
-        memset(stack->low + stack->guard, i,
-               stack->size - stack->guard - sizeof *stack);
+        char *low = stack->low + stack->guard;
+        memset(low, i, (size_t)((char *)stack - low));
     }
     for (int i = 0; i < STACKS; i++)
         for (char *at = stacks[i]->low + stacks[i]->guard;

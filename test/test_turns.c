@@ -1,7 +1,7 @@
 /* test/test_turns.c -- children that wait get their turn
  *
- * Nurseries that go on starting children for as long as it takes: until the one
- * child has begun that waits among them. Nothing but a turn ends these tests. */
+ * Nurseries that go on starting children until the one child has begun that
+ * waits among them. Nothing but a turn ends these tests. */
 #include <coir.h>
 
 #include "fiber/atomics.h"
