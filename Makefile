@@ -295,6 +295,8 @@ install: all ## headers, libraries, coir.pc and manual: DESTDIR= PREFIX=
 	    echo ".so man3/$${page##*/}" > $(DESTDIR)$(MANDIR)/man3/$$name.3; \
 	  done; \
 	  install -m 644 $$page $(DESTDIR)$(MANDIR)/man3; done
+	-@[ -n '$(DESTDIR)' ] || [ "$$(id -u)" != 0 ] || \
+	  ! command -v ldconfig >/dev/null || ldconfig
 uninstall: ## what install put there
 	rm -rf $(DESTDIR)$(INCLUDEDIR)/coir $(DESTDIR)$(PREFIX)/share/coir
 	rm -f $(DESTDIR)$(INCLUDEDIR)/coir.h \

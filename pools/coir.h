@@ -3,8 +3,9 @@
  *
  * In every header: a result below 0 is a negated errno value. [parks] marks a
  * call that may park the calling fiber and is a cancellation point; outside a
- * fiber it returns -EPERM. [fiber] marks one that belongs to the calling fiber
- * but does not park. Any other may be called from any thread. */
+ * fiber it returns -EPERM, unless it closes or frees: that it does anywhere.
+ * [fiber] marks one that belongs to the calling fiber but does not park. Any
+ * other may be called from any thread. */
 #ifndef COIR_H
 #define COIR_H
 

@@ -242,8 +242,30 @@ static int run_beside_failure(void *arg)
 
 START_TEST(background_failure_is_reported_on_standard_error)
 {
-    test_survives("out of luck", run_beside_failure, NULL);
-    test_survives("unlucky", run_beside_failure, NULL);
+    test_survives(" 'unlucky' failed: out of luck (-5)\n", run_beside_failure,
+                  NULL);
+}
+END_TEST
+
+static int fail_in_silence(void *arg)
+{
+    (void)arg;
+    return -EIO;
+}
+
+static int start_silent_failure(void *arg)
+{
+    return coir_background(NULL, fail_in_silence, arg);
+}
+
+static int run_silent_failure(void *arg)
+{
+    return run_story(0, start_silent_failure, arg) == -EIO ? 0 : 1;
+}
+
+START_TEST(background_failure_without_a_message_is_reported_by_its_code)
+{
+    test_survives(" failed: -5\n", run_silent_failure, NULL);
 }
 END_TEST
 
@@ -294,6 +316,8 @@ COIR_SUITE(background, TEST_WORKERS | TEST_SEEDED)
 
     TCase *failure = test_case(suite, "failure");
     tcase_add_test(failure, background_failure_is_reported_on_standard_error);
+    tcase_add_test(
+        failure, background_failure_without_a_message_is_reported_by_its_code);
     tcase_add_test(failure, background_failure_is_what_run_gives);
     tcase_add_test(failure,
                    background_failure_ranks_after_that_of_the_first_fiber);

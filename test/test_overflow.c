@@ -72,9 +72,11 @@ static void say_and_exit(int signal)
 
 START_TEST(overflow_is_reported_with_the_fiber)
 {
-    test_dies(SIGSEGV, "coir: stack overflow in fiber 'digger' (128 KiB)\n",
+    test_dies(SIGSEGV,
+              "coir: stack overflow in fiber 12 'digger' (128 KiB): see "
+              "stack_size in coir_run(3)\n",
               run_watched, &(struct run){dig_too_deep, "digger", NULL});
-    test_dies(SIGSEGV, "coir: stack overflow in fiber 12 (128 KiB)\n",
+    test_dies(SIGSEGV, "coir: stack overflow in fiber 12 (128 KiB)",
               run_watched, &(struct run){dig_too_deep, NULL, NULL});
 }
 END_TEST

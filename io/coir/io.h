@@ -11,8 +11,8 @@
 
 COIR_BEGIN
 
-/* As the calls of the same name, but a negated error number comes back, and
- * the fiber parks where they would block. Any descriptor will do. */
+/* [parks] As the calls of the same name, but a negated error number comes back,
+ * and the fiber parks where they would block. Any descriptor will do. */
 ssize_t coir_read(int fd, void *buf, size_t size) COIR_MUST_USE;
 ssize_t coir_write(int fd, const void *buf, size_t size) COIR_MUST_USE;
 ssize_t coir_readv(int fd, const struct iovec *iov, int count) COIR_MUST_USE;
@@ -30,15 +30,18 @@ ssize_t coir_sendmsg(int fd, const struct msghdr *message,
 int coir_accept(int fd, struct sockaddr *from, socklen_t *length) COIR_MUST_USE;
 int coir_connect(int fd, const struct sockaddr *to,
                  socklen_t length) COIR_MUST_USE;
-int coir_close(int fd); /* whoever waits on fd gets -EBADF */
 
-/* Those whose call would not park now, errors and hang-ups too. try_poll does
- * not park: 0 if none. */
+/* Does not park; whoever waits on fd gets -EBADF. */
+int coir_close(int fd);
+
+/* [parks] Those whose call would not park now, errors and hang-ups too. */
 enum { COIR_READABLE = 1, COIR_WRITABLE = 2 };
 int coir_poll(int fd, int events) COIR_MUST_USE;
+
+/* The same, but it does not park: 0 if none. */
 int coir_try_poll(int fd, int events) COIR_MUST_USE;
 
-/* Whole transfers: less is the end, or where it was stopped. */
+/* [parks] Whole transfers: less is the end, or where it was stopped. */
 ssize_t coir_read_full(int fd, void *buf, size_t size) COIR_MUST_USE;
 ssize_t coir_write_full(int fd, const void *buf, size_t size) COIR_MUST_USE;
 

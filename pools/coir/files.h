@@ -8,7 +8,7 @@
 
 COIR_BEGIN
 
-/* As the calls of the same name; all park. open and fsync return at once when
+/* [parks] As the calls of the same name. open and fsync return at once when
  * they are cancelled, pread and pwrite when the call has ended. */
 int coir_open(const char *path, int flags, mode_t mode) COIR_MUST_USE;
 ssize_t coir_pread(int fd, void *buf, size_t size, off_t offset) COIR_MUST_USE;
