@@ -292,10 +292,11 @@ void coir_i_addresses_free(coir_i_addresses *found)
  * which begins with a zero and is shown with an @. */
 static int print_unix(const coir_i_address *a, char *text, size_t size)
 {
-    size_t room = a->length > offsetof(struct sockaddr_un, sun_path)
-                      ? a->length - offsetof(struct sockaddr_un, sun_path)
-                      : 0;
+    const size_t before = offsetof(struct sockaddr_un, sun_path);
+    size_t room = a->length > before ? a->length - before : 0;
     const char *path = a->is.local.sun_path;
+    if (room > sizeof a->is.local.sun_path) /* it counts an end, too */
+        room = sizeof a->is.local.sun_path;
     if (room && !*path)
         return snprintf(text, size, "unix:@%.*s", (int)room - 1, path + 1);
     return snprintf(text, size, "unix:%.*s", (int)strnlen(path, room), path);

@@ -7,7 +7,8 @@
  * polled first; should another process then take the connection, the worker
  * blocks until the next one, and the monitor sees to it. A socket that blocks
  * is connected with a send timeout of one tick, for as long as the call takes;
- * the connection goes on without it.
+ * the connection goes on without it. A unix socket's does not: interrupted, or
+ * out of time, it has not begun.
  *
  * Edges      descriptor.queued; see io/turn.c.
  * Fails      accept: a connection that cannot be taken for want of descriptors
@@ -135,6 +136,8 @@ static int connect_once(int fd, const struct sockaddr *to, socklen_t length)
     if (rc < 0)
         return rc;
     rc = coir_i_sys_connect(fd, to, length);
+    if (rc == -EINTR && to->sa_family == AF_UNIX)
+        rc = -EAGAIN;
     COIR_IGNORE(coir_i_sys_option_set(fd, SOL_SOCKET, SO_SNDTIMEO, &before,
                                       sizeof before));
     return rc;
@@ -147,15 +150,17 @@ static int connect_wait(coir_i_call *call)
         int rc = coir_i_call_try(call);
         if (rc > 0) {
             rc = coir_i_sys_poll(call->fd, POLLOUT);
-            if (rc > 0)
-                break;
+            if (rc != 0) {
+                coir_i_call_more(call);
+                if (rc > 0)
+                    break;
+            }
         }
         if (rc == 0)
             rc = coir_i_call_wait(call);
         if (rc < 0)
             return rc;
     }
-    coir_i_call_more(call);
     int error = 0;
     int rc =
         coir_i_sys_option(call->fd, SOL_SOCKET, SO_ERROR, &error, sizeof error);

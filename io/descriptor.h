@@ -50,17 +50,19 @@ enum coir_i_side { COIR_I_READER, COIR_I_WRITER };
 enum { COIR_I_READY = 0, COIR_I_DRY = 1, COIR_I_TICKET = 2, COIR_I_SHIFT = 2 };
 
 /* Of the state. */
-#define COIR_I_CALL UINT64_C(1)            /* one call in progress */
-#define COIR_I_CALLS UINT64_C(0xffff)      /* those inside; never all threads */
-#define COIR_I_CLOSING (UINT64_C(1) << 16) /* none may come any more */
-#define COIR_I_QUEUED (UINT64_C(1) << 17)  /* somebody is in a list */
-#define COIR_I_TURN (UINT64_C(1) << 18)    /* << side: a call has that side */
-#define COIR_I_KNOWN (UINT64_C(0xff) << 24)   /* all that is known, which is: */
-#define COIR_I_REGISTERED (UINT64_C(1) << 24) /* the reactor tells of it */
-#define COIR_I_MADE (UINT64_C(1) << 25)       /* by coir; see io/doubt.h */
-#define COIR_I_STREAM (UINT64_C(1) << 26)     /* TCP: a short read was all */
-#define COIR_I_ENDED (UINT64_C(1) << 27)      /* but now it need not be */
-#define COIR_I_PLAIN (UINT64_C(1) << 28)      /* not a socket */
+#define COIR_I_CALL UINT64_C(1) /* one call in progress */
+/* Those inside: any number of fibers may send one file. There is not memory
+ * for as many stacks as this counts. */
+#define COIR_I_CALLS UINT64_C(0x7fffff)
+#define COIR_I_CLOSING (UINT64_C(1) << 23)    /* none may come any more */
+#define COIR_I_QUEUED (UINT64_C(1) << 24)     /* somebody is in a list */
+#define COIR_I_TURN (UINT64_C(1) << 25)       /* << side: a call has it */
+#define COIR_I_KNOWN (UINT64_C(0x1f) << 27)   /* all that is known, which is: */
+#define COIR_I_REGISTERED (UINT64_C(1) << 27) /* the reactor tells of it */
+#define COIR_I_MADE (UINT64_C(1) << 28)       /* by coir; see io/doubt.h */
+#define COIR_I_STREAM (UINT64_C(1) << 29)     /* TCP: a short read was all */
+#define COIR_I_ENDED (UINT64_C(1) << 30)      /* but now it need not be */
+#define COIR_I_PLAIN (UINT64_C(1) << 31)      /* not a socket */
 #define COIR_I_GENERATION (UINT64_C(1) << 32)
 
 /* Why a wait ended: the descriptor was closed, and the call is over. */
@@ -86,7 +88,8 @@ struct coir_i_descriptor {
     _Atomic(uint64_t) side[2];
     _Atomic(uint32_t) doubted; /* io/doubt.c */
     _Atomic(int) number;       /* const once it was registered */
-    int late_error[2];         /* the side's turn: io/readwrite.c */
+    int late_error[2];         /* the side's turn: io/transfer.c */
+    uint32_t late_file[2];     /* whose that is: coir_i_sys_file */
     coir_i_descriptor *doubt_next;
     uint64_t noted[2]; /* io/doubt.c, as doubt_next */
 
@@ -143,9 +146,12 @@ static inline int coir_i_call_try(coir_i_call *call)
     coir_i_descriptor *slot = call->slot;
     uint64_t granted = COIR_I_REGISTERED | COIR_I_MADE;
     /* relaxed: of the word, since only edges write it beside us, and one that
-     * comes now will wake us; of the state, see io/doubt.h. */
+     * comes now will wake us; of the state, see io/doubt.h. A call that had
+     * the turn before us may have taken the READY of a close: but then we see
+     * CLOSING, since the turn came from it. */
+    uint64_t told = granted | COIR_I_CLOSING;
     if (load_relaxed(&slot->side[call->side]) == COIR_I_DRY &&
-        (load_relaxed(&slot->state) & granted) == granted)
+        (load_relaxed(&slot->state) & told) == granted)
         return 0;
     /* @observe descriptor.side: what came with the edge, or its close. */
     exchange_acquire(&slot->side[call->side], COIR_I_DRY);

@@ -75,8 +75,8 @@ static ssize_t move_elsewhere(coir_i_transfer *t)
 
 /* ---- What is no socket. */
 
-/* It was read short, and might be a file of which only that was cached: the
- * rest, too, if so, since of a file less means the end. */
+/* A file was read short, and perhaps only that of it was cached: the rest, too,
+ * since of a file less means the end. */
 static ssize_t read_rest(const coir_i_transfer *t, ssize_t n)
 {
     coir_i_transfer rest = *t;
@@ -89,7 +89,7 @@ static ssize_t read_rest(const coir_i_transfer *t, ssize_t n)
             return n;
         int count = coir_i_transfer_pieces(&rest, &piece, &iov);
         more = coir_i_sys_read_now(t->call.fd, iov, count);
-        if (more == -EAGAIN && coir_i_transfer_register(t) == COIR_I_ELSEWHERE)
+        if (more == -EAGAIN)
             more = move_elsewhere(&rest);
         if (more <= 0)
             return n;
@@ -103,9 +103,11 @@ static ssize_t read_plain(coir_i_transfer *t, const struct iovec *iov,
     int fd = t->call.fd;
     ssize_t n = coir_i_sys_read_now(fd, iov, count);
     if (n != -EOPNOTSUPP) {
-        bool may_be_file =
-            n > 0 && !(coir_i_transfer_known(t) & COIR_I_REGISTERED);
-        return may_be_file ? read_rest(t, n) : n;
+        /* What can be polled is read once: its next bytes may be another
+         * message, and take what was not asked for. */
+        bool is_short_file = n > 0 && (size_t)n < t->left &&
+                             coir_i_transfer_register(t) == COIR_I_ELSEWHERE;
+        return is_short_file ? read_rest(t, n) : n;
     }
     int rc = coir_i_transfer_register(t);
     if (rc < 0)

@@ -160,6 +160,8 @@ static ssize_t send_elsewhere(coir_i_transfer *t)
 static bool is_cached(struct sending *s, size_t size)
 {
     char byte;
+    if (s->at > INT64_MAX - (off_t)size)
+        return false; /* no file has that; the kernel says what it is */
     if (s->at + (off_t)size <= s->cached)
         return true;
     const off_t ends[] = {s->at, s->at + (off_t)size - 1};

@@ -82,6 +82,17 @@ int coir_i_sys_is_fifo(int fd)
     return rc < 0 ? rc : S_ISFIFO(status.st_mode);
 }
 
+uint32_t coir_i_sys_file(int fd)
+{
+    struct stat status;
+    int rc;
+    CALL(rc, "fstat", false, fstat(fd, &status));
+    if (rc < 0)
+        return 0;
+    uint64_t number = (uint64_t)status.st_ino;
+    return (uint32_t)(number ^ number >> 32 ^ (uint64_t)status.st_dev << 20);
+}
+
 void *coir_i_sys_alloc(size_t size)
 {
     if (coir_i_unlikely(coir_i_sys_fault != NULL) &&

@@ -52,8 +52,9 @@ int coir_i_sys_poll(int fd, short events);
 /* Linux frees the number whatever close(2) returns; so 0 if interrupted. A
  * fault is only what it says: it has closed, too. */
 int coir_i_sys_close(int fd);
-int coir_i_sys_flags(int fd);   /* as F_GETFL */
-int coir_i_sys_is_fifo(int fd); /* 1, 0 or why it is not known */
+int coir_i_sys_flags(int fd);     /* as F_GETFL */
+int coir_i_sys_is_fifo(int fd);   /* 1, 0 or why it is not known */
+uint32_t coir_i_sys_file(int fd); /* tells open files apart; 0: not known */
 
 /* ---- Making connections. What they make is close-on-exec and does not
  * block; connect does not start again where a signal interrupted. */

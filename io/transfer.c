@@ -13,13 +13,17 @@
  *   R1  A call that gives -ECANCELED has moved nothing.
  *   R3  An error that stopped a whole transfer half-way, and which the kernel
  *       tells but once, is kept in the slot for the next call on that side; it
- *       is dropped if the kernel says anything else than "the end" then.
+ *       is dropped if the kernel says anything else than "the end" then, or if
+ *       the number is another file by then, which close(2) tells nobody of.
  *
  * Edges      none of its own; see io/descriptor.h.
  * Fails      as the system calls; -ENOMEM for a slot, and what the reactor says
  *            where it must wait: nothing was moved.
- * Tests      test/test_readwrite.c, test/test_vector.c */
+ * Tests      test/test_readwrite.c, test/test_vector.c,
+ *            test/test_descriptor_end.c */
 #include "io/transfer.h"
+
+#include "io/sys.h"
 
 #include <limits.h>
 #include <sys/socket.h>
@@ -68,12 +72,29 @@ static size_t asked_for(const coir_i_transfer *t)
     return t->done > 0 ? t->iov->iov_len - t->done : t->left;
 }
 
+/* R3: what came of the call instead of n, if that is the end. */
+static ssize_t take_late(const coir_i_call *call, ssize_t n, ssize_t end)
+{
+    int *late = &call->slot->late_error[call->side];
+    uint32_t file = call->slot->late_file[call->side];
+    if (n == end && file == coir_i_sys_file(call->fd))
+        n = *late;
+    *late = 0;
+    return n;
+}
+
+static void keep_late(const coir_i_call *call, ssize_t n)
+{
+    call->slot->late_error[call->side] = (int)n;
+    call->slot->late_file[call->side] = coir_i_sys_file(call->fd);
+}
+
 /* What the side's word is to be after n, and what comes back. */
 static ssize_t settle(coir_i_transfer *t, ssize_t n)
 {
     enum { LEAVES_MORE = MSG_PEEK | MSG_TRUNC };
     uint64_t ends = COIR_I_STREAM | COIR_I_ENDED;
-    int *late = &t->call.slot->late_error[t->call.side];
+    int late = t->call.slot->late_error[t->call.side];
     bool is_read = coir_i_transfer_is_read(t);
 
     bool is_drained = is_read && n > 0 && (size_t)n < asked_for(t) &&
@@ -81,11 +102,8 @@ static ssize_t settle(coir_i_transfer *t, ssize_t n)
                       (coir_i_transfer_known(t) & ends) == COIR_I_STREAM;
     if (!is_drained)
         coir_i_call_more(&t->call);
-    if (coir_i_unlikely(*late < 0)) {
-        if (n == (is_read ? 0 : -EPIPE))
-            n = *late;
-        *late = 0;
-    }
+    if (coir_i_unlikely(late < 0))
+        n = take_late(&t->call, n, is_read ? 0 : -EPIPE);
     return n;
 }
 
@@ -152,7 +170,7 @@ ssize_t coir_i_transfer_whole(coir_i_transfer *t, int fd, enum coir_i_side side)
     } while (t->left > 0 && !t->is_over && n >= 0);
     bool is_lost = n < 0 && n != -ECANCELED && sum > 0 && t->call.slot;
     if (is_lost)
-        t->call.slot->late_error[side] = (int)n;
+        keep_late(&t->call, n);
     coir_i_call_end(&t->call);
     return sum > 0 ? (ssize_t)sum : n;
 }

@@ -9,6 +9,9 @@
  * does, the caller waits again, uncancelled, or leaves the call behind if that
  * has nothing of the caller's.
  *
+ * What ends with -EINTR because it was interrupted has been cancelled: so that
+ * `return n < 0 ? -errno : 0` in fn is -ETIMEDOUT under a timeout.
+ *
  * Invariants (T1 to T5 are in thread_pool.c)
  *   K1  a call that is left behind belongs to the thread that ends it.
  *   K2  a caller that was woken does not touch the pool any more; one that was
@@ -64,9 +67,19 @@ static bool withdraw_call(coir_i_thread_pool *pool, coir_i_call *call)
     return how == LEFT;
 }
 
+/* Of a call that is over; `interrupts`: cancelling it does. */
+static int result_of(const coir_i_call *call, bool interrupts)
+{
+    /* relaxed: its caller alone has written it. */
+    bool was_cancelled = load_relaxed(&call->cancelled);
+    return interrupts && was_cancelled && call->result == -EINTR ? -ECANCELED
+                                                                 : call->result;
+}
+
 /* What the call came to, in *result. True: it was left behind. */
 static bool make_call(coir_i_thread_pool *pool, coir_i_call *call, int *result)
 {
+    bool interrupts = pool->interrupts && call->interrupts;
     int rc = coir_i_enter();
     *result = rc;
     if (rc < 0)
@@ -84,7 +97,7 @@ static bool make_call(coir_i_thread_pool *pool, coir_i_call *call, int *result)
         return false;
     }
     bool is_left = coir_i_park() != COIR_I_WOKEN && withdraw_call(pool, call);
-    *result = is_left ? -ECANCELED : call->result;
+    *result = is_left ? -ECANCELED : result_of(call, interrupts);
     return is_left;
 }
 

@@ -18,6 +18,7 @@
 
 #include "fiber/overflow.h"
 #include "pools/sys.h"
+#include "pools/thread_pool.h"
 #include "sched/lock.h"
 
 static const long AGAIN = 10000000; /* ns */
@@ -42,11 +43,22 @@ static bool is_ours(int signal)
            now.sa_handler == hear;
 }
 
+/* One that the program blocks it may be taking by sigwait(3) or a signalfd.
+ * Threads of pools block all, and so tell nothing of it. */
+static bool is_blocked(int signal)
+{
+    sigset_t mask;
+    if (coir_i_pool_thread_here())
+        return false;
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    return sigismember(&mask, signal) == 1;
+}
+
 static bool is_free(int signal)
 {
     struct sigaction now;
-    return sigaction(signal, NULL, &now) == 0 && !(now.sa_flags & SA_SIGINFO) &&
-           now.sa_handler == SIG_DFL;
+    return !is_blocked(signal) && sigaction(signal, NULL, &now) == 0 &&
+           !(now.sa_flags & SA_SIGINFO) && now.sa_handler == SIG_DFL;
 }
 
 /* coir_signals_open refuses it.

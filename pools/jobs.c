@@ -9,6 +9,7 @@
  *            stress_processes.c */
 #include <coir/nursery.h>
 
+#include "fiber/current.h"
 #include "pools/origin.h"
 #include "pools/process_pool.h"
 #include "sched/module.h"
@@ -130,17 +131,12 @@ static void leave_pool(coir_process_pool *pool)
         coir_i_futex_wake(&pool->gone, 1);
 }
 
-ssize_t coir_process_pool_run(coir_process_pool *pool, coir_job_fn *fn,
-                              const void *arg, size_t size, void *result,
-                              size_t capacity)
+static ssize_t run_of(coir_process_pool *pool, coir_job_fn *fn,
+                      struct coir_i_job job)
 {
-    struct coir_i_job job = {{0}, arg, size, result, capacity};
-    ssize_t n = coir_i_enter();
-    if (n < 0)
-        return n;
-    if (!pool || !fn || (size && !arg) || (capacity && !result))
+    if (!pool || !fn || (job.size && !job.arg) || (job.capacity && !job.result))
         return -EINVAL;
-    n = coir_i_origin_find((uintptr_t)fn, &job.code);
+    ssize_t n = coir_i_origin_find((uintptr_t)fn, &job.code);
     if (n >= 0)
         n = enter_pool(pool);
     if (n >= 0) {
@@ -151,6 +147,23 @@ ssize_t coir_process_pool_run(coir_process_pool *pool, coir_job_fn *fn,
         leave_pool(pool);
     }
     free(job.code.path);
+    return n;
+}
+
+ssize_t coir_process_pool_run(coir_process_pool *pool, coir_job_fn *fn,
+                              const void *arg, size_t size, void *result,
+                              size_t capacity)
+{
+    struct coir_i_job job = {{0}, arg, size, result, capacity};
+    ssize_t n = coir_i_enter();
+    if (n < 0)
+        return n;
+    /* A failure that says nothing more does not go with what was said of an
+     * earlier one. */
+    coir_i_life *life = coir_i_self()->life;
+    int code = coir_i_life_message_begin(life);
+    n = run_of(pool, fn, job);
+    coir_i_life_message_end(life, code, (int)(n < 0 ? n : 0));
     return n;
 }
 
@@ -237,7 +250,8 @@ int coir_process_pool_each(coir_process_pool *pool, coir_job_fn *fn,
     int rc = coir_i_enter();
     for (size_t i = 0; sizes && i < count; i++)
         sizes[i] = -ECANCELED; /* until it has run */
-    if (rc >= 0 && (!pool || !fn))
+    bool lacks = (size && !args) || (capacity && !results);
+    if (rc >= 0 && (!pool || !fn || (count && lacks)))
         rc = -EINVAL;
     return rc < 0 ? rc : run_round(&r);
 }

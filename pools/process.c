@@ -40,6 +40,15 @@ static uint64_t round_up(uint64_t n, uint64_t unit)
     return (n + unit - 1) / unit * unit;
 }
 
+/* The kernel would end the program by SIGXFSZ where the shared file exceeds
+ * RLIMIT_FSIZE, which is meant for the program's own. */
+static bool is_allowed(uint64_t extent)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_FSIZE, &limit) < 0 ||
+           limit.rlim_cur == RLIM_INFINITY || extent <= limit.rlim_cur;
+}
+
 static int put(coir_i_process *process, uint64_t at, const void *from,
                size_t size)
 {
@@ -48,6 +57,8 @@ static int put(coir_i_process *process, uint64_t at, const void *from,
             memcpy((char *)process->slot + at, from, size);
         return 0;
     }
+    if (!is_allowed(at + size))
+        return -ENOMEM;
     for (size_t done = 0; done < size;) {
         ssize_t n = coir_i_os_pwrite(process->memory, (const char *)from + done,
                                      size - done, (off_t)(at + done));
@@ -81,7 +92,9 @@ static int get(const coir_i_process *process, uint64_t at, void *to,
 /* Beyond the window the file has memory where somebody wrote to it. */
 static int resize(coir_i_process *process, uint64_t extent)
 {
-    int rc = coir_i_os_resize(process->memory, extent);
+    int rc = extent <= process->extent || is_allowed(extent)
+                 ? coir_i_os_resize(process->memory, extent)
+                 : -EFBIG;
     if (rc < 0)
         return rc == -EFBIG || rc == -EINVAL ? -ENOMEM : rc;
     process->extent = extent;
@@ -143,7 +156,9 @@ static int make_memory(coir_i_process *process)
     process->memory = coir_i_os_memory("coir-worker");
     if (process->memory < 0)
         return process->memory;
-    int rc = coir_i_os_allocate(process->memory, COIR_I_WINDOW);
+    int rc = is_allowed(COIR_I_WINDOW)
+                 ? coir_i_os_allocate(process->memory, COIR_I_WINDOW)
+                 : -ENOSPC;
     if (rc < 0)
         return rc == -ENOSPC ? -ENOMEM : rc;
     rc = coir_i_os_map(&slot, COIR_I_WINDOW, process->memory);

@@ -111,6 +111,8 @@ static int keep_only(int socket)
     int nothing = coir_i_os_open("/dev/null", O_RDWR);
     if (nothing < 0)
         return nothing;
+    /* It may be one of the three, which a program that a job executes has. */
+    fcntl(nothing, F_SETFD, 0);
     coir_i_os_dup2(nothing, 0);
     for (int fd = 1; fd <= 2; fd++) {
         if (!coir_i_os_is_open(fd))
@@ -198,6 +200,11 @@ static pid_t fork_zygote(int socket)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     bool alone = __libc_single_threaded;
+    /* What is buffered would be written once more by a job that calls exit(3).
+     * Another thread may hold a FILE for as long as it waits for input: then it
+     * is left as it is. */
+    if (alone)
+        fflush(NULL);
     pid_t pid = alone ? coir_i_os_clone(0, tid) : coir_i_os_fork();
     if (pid == 0) {
         if (alone)

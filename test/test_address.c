@@ -1,4 +1,5 @@
 /* test/test_address.c -- io/net.c and address.c: listening and dialling */
+#include "io/address.h"
 #include "test/harness.h"
 #include "test/sockets.h"
 
@@ -236,6 +237,24 @@ static int dial_path(void *arg)
     return coir_close(fd);
 }
 
+/* As long as it can be, the kernel counts an end for which there is no room. */
+START_TEST(the_longest_path_is_shown)
+{
+    struct {
+        coir_i_address a;
+        char behind[8];
+    } the;
+    char text[128];
+    memset(&the, 'y', sizeof the);
+    the.a.is.local.sun_family = AF_UNIX;
+    memset(the.a.is.local.sun_path, 'x', sizeof the.a.is.local.sun_path);
+    the.a.length = sizeof the.a.is.local + 1;
+    ck_assert_int_eq(coir_i_address_print(&the.a, text, sizeof text),
+                     5 + (int)sizeof the.a.is.local.sun_path);
+    ck_assert_int_eq(strncmp(text, "unix:xxx", 8), 0);
+}
+END_TEST
+
 static int fill_backlog(void *arg)
 {
     enum { DIALLERS = 12 };
@@ -276,4 +295,5 @@ COIR_SUITE(address, TEST_WORKERS)
     TCase *paths = test_case(suite, "unix paths");
     tcase_add_test(paths, a_path_on_which_nobody_listens_is_replaced);
     tcase_add_test(paths, a_full_backlog_is_waited_for);
+    tcase_add_test(paths, the_longest_path_is_shown);
 }

@@ -82,7 +82,7 @@ static int cancel_after(coir_time length, coir_fn *fn)
     if (length > 0)
         ck_assert_int_eq(coir_sleep(length), 0);
     coir_task_cancel(&task);
-    COIR_IGNORE(coir_nursery_close(&nursery)); /* it is -EINTR, too */
+    COIR_IGNORE(coir_nursery_close(&nursery)); /* the same */
     return coir_task_result(&task);
 }
 
@@ -92,9 +92,46 @@ static int interrupt_sleeps(void *arg)
 {
     (void)arg;
     for (int i = 0; i < 5; i++)
-        ck_assert_int_eq(cancel_after(COIR_MS(1), wait_for_hours), -EINTR);
+        ck_assert_int_eq(cancel_after(COIR_MS(1), wait_for_hours), -ECANCELED);
     return 0;
 }
+
+static int run_for_hours(void *arg)
+{
+    return coir_thread_pool_run(pool, wait_for_hours, arg);
+}
+
+static int time_out(void *arg)
+{
+    (void)arg;
+    ck_assert_int_eq(coir_timeout(COIR_MS(5), run_for_hours, NULL), -ETIMEDOUT);
+    return 0;
+}
+
+START_TEST(call_that_a_timeout_interrupts_is_etimedout)
+{
+    run_body(time_out, 1);
+}
+END_TEST
+
+static int say_eintr(void *arg)
+{
+    (void)arg;
+    return -EINTR;
+}
+
+static int take_at_its_word(void *arg)
+{
+    (void)arg;
+    ck_assert_int_eq(coir_thread_pool_run(pool, say_eintr, NULL), -EINTR);
+    return 0;
+}
+
+START_TEST(eintr_of_a_call_that_is_not_cancelled_stays)
+{
+    run_body(take_at_its_word, 1);
+}
+END_TEST
 
 START_TEST(cancelled_call_is_interrupted)
 {
@@ -141,7 +178,7 @@ static int compute_and_wait(void *arg)
 static int interrupt_late(void *arg)
 {
     (void)arg;
-    ck_assert_int_eq(cancel_after(0, compute_and_wait), -EINTR);
+    ck_assert_int_eq(cancel_after(0, compute_and_wait), -ECANCELED);
     return 0;
 }
 
@@ -162,7 +199,7 @@ static int interrupt_each(void *arg)
 {
     (void)arg;
     int rc = coir_timeout(COIR_MS(5), each_for_hours, NULL);
-    ck_assert(rc == -EINTR || rc == -ETIMEDOUT); /* if none had begun */
+    ck_assert_int_eq(rc, -ETIMEDOUT);
     return 0;
 }
 
@@ -239,11 +276,11 @@ static int interrupt_at_the_end(void *arg)
         coir_scope scope;
         coir_timeout_open(&scope, moment);
         int rc = coir_thread_pool_run(pool, doze_shortly, NULL);
-        must_not(rc != 0 && rc != -EINTR && rc != -ECANCELED);
+        must_not(rc != 0 && rc != -ECANCELED);
         rc = coir_scope_close(&scope, rc);
-        must_not(rc != 0 && rc != -EINTR && rc != -ETIMEDOUT);
+        must_not(rc != 0 && rc != -ETIMEDOUT);
         /* Now and then for longer than it takes to be sent again. */
-        bool longer = rc == -EINTR && interrupted++ < 20;
+        bool longer = rc == -ETIMEDOUT && interrupted++ < 20;
         rc = coir_thread_pool_run(pool, longer ? doze : doze_shortly, NULL);
         must_not(rc != 0);
     }
@@ -280,14 +317,17 @@ END_TEST
 
 /* ---- The signal ---- */
 
+static bool is_handled(int signal)
+{
+    struct sigaction now;
+    return sigaction(signal, NULL, &now) == 0 && now.sa_handler != SIG_DFL;
+}
+
 static int count_handled(void)
 {
     int handled = 0;
-    for (int s = SIGRTMIN; s <= SIGRTMAX; s++) {
-        struct sigaction now;
-        sigaction(s, NULL, &now);
-        handled += now.sa_handler != SIG_DFL;
-    }
+    for (int s = SIGRTMIN; s <= SIGRTMAX; s++)
+        handled += is_handled(s);
     return handled;
 }
 
@@ -324,6 +364,44 @@ START_TEST(pool_says_so_where_no_signal_is_free)
     for (int s = SIGRTMIN; s <= SIGRTMAX; s++)
         sigaction(s, &ours, NULL);
     ck_assert_int_eq(coir_thread_pool_new(&pool, &config), -EBUSY);
+}
+END_TEST
+
+START_TEST(signal_is_none_that_the_caller_blocks)
+{
+    sigset_t own;
+    int top = SIGRTMAX;
+    make_pool(1, true);
+    while (!is_handled(top)) /* which it takes */
+        top--;
+    coir_thread_pool_free(pool);
+    sigemptyset(&own);
+    sigaddset(&own, top);
+    pthread_sigmask(SIG_BLOCK, &own, NULL);
+    make_pool(1, true);
+    ck_assert(!is_handled(top));
+    ck_assert(is_handled(top - 1));
+    coir_thread_pool_free(pool);
+}
+END_TEST
+
+static int make_in_pool(void *arg)
+{
+    const coir_thread_pool_config config = {.interrupt = true};
+    return coir_thread_pool_new(arg, &config);
+}
+
+static int make_in_thread(void *arg)
+{
+    (void)arg;
+    ck_assert_int_eq(coir_blocking(make_in_pool, &pool), 0);
+    coir_thread_pool_free(pool);
+    return 0;
+}
+
+START_TEST(pool_is_made_by_a_thread_of_a_pool)
+{
+    ck_assert_int_eq(coir_run(make_in_thread, NULL), 0);
 }
 END_TEST
 
@@ -395,6 +473,8 @@ COIR_SUITE(interrupt, TEST_WORKERS)
 {
     TCase *interrupted = test_case(suite, "interrupted");
     tcase_add_test(interrupted, cancelled_call_is_interrupted);
+    tcase_add_test(interrupted, call_that_a_timeout_interrupts_is_etimedout);
+    tcase_add_test(interrupted, eintr_of_a_call_that_is_not_cancelled_stays);
     tcase_add_test(interrupted, call_is_interrupted_until_it_returns);
     tcase_add_test(interrupted, signal_that_came_too_early_is_sent_again);
     tcase_add_test(interrupted, each_is_interrupted_wherever_it_runs);
@@ -407,6 +487,8 @@ COIR_SUITE(interrupt, TEST_WORKERS)
 
     TCase *which = test_case(suite, "signal");
     tcase_add_test(which, signal_is_one_that_nobody_uses);
+    tcase_add_test(which, signal_is_none_that_the_caller_blocks);
+    tcase_add_test(which, pool_is_made_by_a_thread_of_a_pool);
     tcase_add_test(which, pool_says_so_where_no_signal_is_free);
     tcase_add_test(which, child_of_a_fork_has_no_handler);
 

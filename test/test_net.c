@@ -3,8 +3,11 @@
 #include "test/sockets.h"
 
 #include <arpa/inet.h>
+#include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/time.h>
+#include <sys/un.h>
 
 static int read_one(void *arg)
 {
@@ -235,6 +238,64 @@ START_TEST(without_descriptors_it_is_emfile_until_there_are_some)
 }
 END_TEST
 
+/* ---- Unix sockets. */
+
+static void hear(int signal)
+{
+    (void)signal;
+}
+
+struct unix_target {
+    struct sockaddr_un to;
+    socklen_t length;
+    int wrong; /* said to be connected, and are not */
+};
+
+/* A socket that blocks, to a listener that is full. */
+static int connect_in_vain(void *arg)
+{
+    struct unix_target *t = arg;
+    struct sockaddr_un peer;
+    socklen_t length = sizeof peer;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int rc = coir_connect(fd, (struct sockaddr *)&t->to, t->length);
+    t->wrong +=
+        rc == 0 && getpeername(fd, (struct sockaddr *)&peer, &length) < 0;
+    ck_assert_int_eq(coir_close(fd), 0);
+    return rc;
+}
+
+static int interrupt_connects(void *arg)
+{
+    const struct itimerval often = {{0, 300}, {0, 300}}, never = {0};
+    struct unix_target t = {.to.sun_family = AF_UNIX};
+    (void)arg;
+    int length = snprintf(t.to.sun_path + 1, 32, "coir-%d", (int)getpid());
+    t.length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1) +
+               (socklen_t)length;
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(listener, (struct sockaddr *)&t.to, t.length), 0);
+    ck_assert_int_eq(listen(listener, 0), 0);
+    int first = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(first, (struct sockaddr *)&t.to, t.length), 0);
+    setitimer(ITIMER_REAL, &often, NULL);
+    for (int i = 0; i < 10; i++)
+        ck_assert_int_eq(coir_timeout(COIR_MS(30), connect_in_vain, &t),
+                         -ETIMEDOUT);
+    setitimer(ITIMER_REAL, &never, NULL);
+    ck_assert_int_eq(t.wrong, 0);
+    close(first);
+    return coir_close(listener);
+}
+
+START_TEST(an_interrupted_connect_to_a_full_backlog_goes_on_waiting)
+{
+    struct sigaction ours = {.sa_handler = hear, .sa_flags = SA_RESTART};
+    sigaction(SIGALRM, &ours, NULL);
+    ck_assert_int_eq(coir_run(interrupt_connects, NULL), 0);
+}
+END_TEST
+
 COIR_SUITE(net, TEST_WORKERS)
 {
     TCase *ends = test_case(suite, "connections");
@@ -246,4 +307,8 @@ COIR_SUITE(net, TEST_WORKERS)
     TCase *out = test_case(suite, "out of descriptors");
     tcase_set_tags(out, "limits");
     tcase_add_test(out, without_descriptors_it_is_emfile_until_there_are_some);
+
+    TCase *unix_sockets = test_case(suite, "unix sockets");
+    tcase_add_test(unix_sockets,
+                   an_interrupted_connect_to_a_full_backlog_goes_on_waiting);
 }

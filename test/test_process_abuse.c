@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/single_threaded.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -254,6 +255,79 @@ START_TEST(job_that_exits_ends_its_worker_alone)
 }
 END_TEST
 
+static struct {
+    char path[32];
+    FILE *file;
+} stream;
+
+/* It has a file of its own under the number of the program's. */
+static ssize_t open_and_exit(const void *arg, size_t size, void *result,
+                             size_t capacity)
+{
+    (void)arg, (void)size, (void)result, (void)capacity;
+    int fd;
+    do {
+        fd = open(stream.path, O_WRONLY | O_APPEND);
+    } while (fd >= 0 && fd < fileno(stream.file));
+    exit(5);
+}
+
+static int open_and_exit_once(coir_process_pool *pool)
+{
+    ck_assert_int_eq(run(pool, open_and_exit), -EOWNERDEAD);
+    return 0;
+}
+
+/* What the program had buffered is written once, by itself, if it has no other
+ * thread; TSan is one. */
+START_TEST(job_that_exits_writes_nothing_of_the_program)
+{
+    if (!__libc_single_threaded)
+        return;
+    snprintf(stream.path, sizeof stream.path, "/tmp/coir-test-%s",
+             "XX"
+             "XX"
+             "XX");
+    int fd = mkostemp(stream.path, O_APPEND);
+    stream.file = fdopen(fd, "w");
+    ck_assert_ptr_nonnull(stream.file);
+    fputs("a line\n", stream.file);
+    run_on(1, open_and_exit_once);
+    ck_assert_int_eq(fflush(stream.file), 0);
+    ck_assert_int_eq(lseek(fd, 0, SEEK_END), 7);
+    ck_assert_int_eq(fclose(stream.file), 0);
+    ck_assert_int_eq(unlink(stream.path), 0);
+}
+END_TEST
+
+static ssize_t count_closed_on_exec(const void *arg, size_t size, void *result,
+                                    size_t capacity)
+{
+    ssize_t count = 0;
+    (void)arg, (void)size, (void)result, (void)capacity;
+    for (int fd = 0; fd <= 2; fd++)
+        count += fcntl(fd, F_GETFD) != 0;
+    return count > 0 ? -EBADF : 0;
+}
+
+static int count_them(coir_process_pool *pool)
+{
+    ck_assert_int_eq(run(pool, count_closed_on_exec), 0);
+    return 0;
+}
+
+START_TEST(job_can_execute_a_program_that_has_standard_descriptors)
+{
+    int input = dup(0);
+    ck_assert_int_ge(input, 3);
+    run_on(1, count_them);
+    close(0);
+    run_on(1, count_them);
+    ck_assert_int_eq(dup2(input, 0), 0);
+    close(input);
+}
+END_TEST
+
 /* It kills the processes that it can know of: its parent's group, and the
  * zygote's children; not the program. */
 static ssize_t kill_group(const void *arg, size_t size, void *result,
@@ -315,12 +389,15 @@ COIR_SUITE(process_abuse, TEST_WORKERS)
     tcase_add_test(has, job_that_changes_directory_does_so_alone);
     tcase_add_test(has, job_that_writes_writes_to_standard_output);
     tcase_add_test(has, job_that_uses_up_descriptors_can_still_return);
+    tcase_add_test(has,
+                   job_can_execute_a_program_that_has_standard_descriptors);
 
     TCase *signals = test_case(suite, "signals");
     tcase_add_test(signals, job_that_blocks_signals_can_be_cancelled);
 
     TCase *ends = test_case(suite, "ends");
     tcase_add_test(ends, job_that_exits_ends_its_worker_alone);
+    tcase_add_test(ends, job_that_exits_writes_nothing_of_the_program);
     tcase_add_test(ends,
                    job_that_kills_its_group_ends_the_pool_but_not_the_program);
     tcase_add_test(ends, job_that_overruns_its_stack_fails_alone);

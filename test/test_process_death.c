@@ -48,6 +48,35 @@ START_TEST(death_fails_the_job_and_says_how)
 }
 END_TEST
 
+static ssize_t fail_silently(const void *arg, size_t size, void *result,
+                             size_t capacity)
+{
+    (void)arg, (void)size, (void)result, (void)capacity;
+    return -EIO;
+}
+
+static int fail_after_a_death(coir_process_pool *pool)
+{
+    shared_pool = pool;
+    ck_assert_int_eq(run_act(KILL), -EOWNERDEAD);
+    ck_assert_int_eq(run_act(RETURN), 0);
+    ck_assert_ptr_nonnull(strstr(coir_message(), "SIGKILL")); /* it stays */
+    ck_assert_int_eq(
+        coir_process_pool_run(pool, fail_silently, NULL, 0, NULL, 0), -EIO);
+    ck_assert_str_eq(coir_message(), "");
+    ck_assert_int_eq(coir_fail(-EIO, "my own"), -EIO);
+    ck_assert_int_eq(
+        coir_process_pool_run(pool, fail_silently, NULL, 0, NULL, 0), -EIO);
+    ck_assert_str_eq(coir_message(), "");
+    return 0;
+}
+
+START_TEST(failure_without_a_message_has_not_that_of_another)
+{
+    run_on(1, fail_after_a_death);
+}
+END_TEST
+
 static int die_beside(coir_process_pool *pool)
 {
     enum act wait = AWAIT_GO;
@@ -233,6 +262,7 @@ COIR_SUITE(process_death, TEST_WORKERS)
         return;
     TCase *death = test_case(suite, "death");
     tcase_add_test(death, death_fails_the_job_and_says_how);
+    tcase_add_test(death, failure_without_a_message_has_not_that_of_another);
     tcase_add_test(death, death_fails_no_other_job);
     tcase_add_test(death, worker_that_closed_everything_loses_nothing);
     tcase_add_test(death, job_that_had_not_begun_goes_to_another_worker);

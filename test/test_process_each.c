@@ -99,6 +99,16 @@ static int misuse(coir_process_pool *pool)
     ck_assert_int_eq(
         coir_process_pool_each(pool, square, NULL, 4, &number, 4, NULL, 1),
         -EINVAL);
+    /* Also those whose second and further addresses are not NULL. */
+    ssize_t sizes[2] = {7, 7};
+    ck_assert_int_eq(
+        coir_process_pool_each(pool, square, NULL, 4, &number, 4, sizes, 2),
+        -EINVAL);
+    ck_assert_int_eq(
+        coir_process_pool_each(pool, square, &number, 4, NULL, 4, sizes, 2),
+        -EINVAL);
+    ck_assert_int_eq(sizes[0], -ECANCELED);
+    ck_assert_int_eq(sizes[1], -ECANCELED);
     return 0;
 }
 

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <linux/sched.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 static const struct fault {
     long call;
@@ -78,10 +79,81 @@ START_TEST(fault_is_the_result_of_the_job)
 }
 END_TEST
 
+/* ---- RLIMIT_FSIZE ---- */
+
+static void limit_files(rlim_t most)
+{
+    struct rlimit now;
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &now), 0);
+    now.rlim_cur = most;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &now), 0);
+}
+
+static ssize_t run_sized(coir_process_pool *pool, size_t size)
+{
+    char *arg = calloc(1, size);
+    struct rlimit before;
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit_files(100000);
+    ssize_t n = coir_process_pool_run(pool, do_nothing, arg, size, NULL, 0);
+    limit_files(before.rlim_cur); /* check writes files, too */
+    free(arg);
+    return n;
+}
+
+static int exceed_limit(coir_process_pool *pool)
+{
+    ck_assert_int_eq(run_sized(pool, 200000), -ENOMEM);
+    ck_assert_int_eq(run_sized(pool, 1), 0);
+    ck_assert_int_eq(run_sized(pool, 200000), -ENOMEM);
+    /* The file is as large already, and is not to be written to. */
+    char *arg = calloc(1, 200000);
+    ck_assert_int_eq(
+        coir_process_pool_run(pool, do_nothing, arg, 200000, NULL, 0), 0);
+    free(arg);
+    ck_assert_int_eq(run_sized(pool, 200000), -ENOMEM);
+    ck_assert_int_eq(run_sized(pool, 1), 0);
+    return 0;
+}
+
+START_TEST(limit_on_files_is_the_result_of_the_job)
+{
+    run_on(1, exceed_limit);
+}
+END_TEST
+
+static int take_in(void *arg)
+{
+    return *(char *)arg;
+}
+
+static int exceed_by_init(coir_process_pool *pool)
+{
+    ck_assert_int_eq(run_sized(pool, 1), -ENOMEM);
+    ck_assert_int_eq(coir_process_pool_run(pool, do_nothing, NULL, 0, NULL, 0),
+                     0);
+    return 0;
+}
+
+START_TEST(limit_on_files_is_the_result_of_a_large_init)
+{
+    static const char arg[200000];
+    const coir_process_pool_config config = {.workers = 1,
+                                             .init = take_in,
+                                             .init_arg = arg,
+                                             .init_size = sizeof arg};
+    run_pool(config, exceed_by_init);
+}
+END_TEST
+
 COIR_SUITE(process_faults, TEST_WORKERS)
 {
     if (!has_process_pools())
         return;
     TCase *faulty = test_case(suite, "faults");
     tcase_add_loop_test(faulty, fault_is_the_result_of_the_job, 0, FAULTS);
+
+    TCase *limit = test_case(suite, "limit");
+    tcase_add_test(limit, limit_on_files_is_the_result_of_the_job);
+    tcase_add_test(limit, limit_on_files_is_the_result_of_a_large_init);
 }

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 
 enum { SIZE = 700001 }; /* more than a chunk, and no round number */
@@ -345,6 +346,30 @@ static int abuse_sendfile(void *arg)
     return coir_close(file);
 }
 
+/* As sendfile(2) says, and no number overflows. */
+static int send_the_last_byte(void *arg)
+{
+    int ends[2], file = make_file(1, 0);
+    (void)arg;
+    make_pair(ends);
+    for (int i = 0; i < 2; i++) {
+        off_t offset = INT64_MAX - 9, same = offset;
+        ssize_t n = coir_sendfile(ends[1], file, &offset, 100000);
+        ssize_t expected = sendfile(ends[1], file, &same, 100000);
+        ck_assert_int_eq(n, expected < 0 ? -errno : expected);
+        ck_assert_int_eq(offset, same);
+        set_nonblocking(ends[1]);
+    }
+    close_both(ends);
+    return coir_close(file);
+}
+
+START_TEST(behind_the_last_byte_of_all_nothing_is_sent)
+{
+    ck_assert_int_eq(coir_run(send_the_last_byte, NULL), 0);
+}
+END_TEST
+
 START_TEST(what_cannot_be_sent_is_refused)
 {
     ck_assert_int_eq(coir_sendfile(1, 0, NULL, 1), -EPERM);
@@ -369,4 +394,5 @@ COIR_SUITE(sendfile, TEST_WORKERS)
 
     TCase *abuse = test_case(suite, "abuse");
     tcase_add_test(abuse, what_cannot_be_sent_is_refused);
+    tcase_add_test(abuse, behind_the_last_byte_of_all_nothing_is_sent);
 }
