@@ -35,13 +35,17 @@ static struct timespec timespec_of(coir_time t)
 void coir_i_futex_wait(_Atomic(uint32_t) *word, uint32_t value, coir_time until)
 {
     struct timespec at = timespec_of(until);
+    int before = errno; /* the caller's, who may be on the way to a park */
     syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value,
             until == COIR_NEVER ? NULL : &at, NULL, FUTEX_BITSET_MATCH_ANY);
+    errno = before;
 }
 
 void coir_i_futex_wake(_Atomic(uint32_t) *word, int count)
 {
+    int before = errno;
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+    errno = before;
 }
 
 void coir_i_sys_sharp_timers(void)
