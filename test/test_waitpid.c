@@ -1,6 +1,7 @@
 /* test/test_waitpid.c -- io/child.c, io/watch.c: waiting for a child process */
 #include "io/sys.h"
 #include "io/watch.h"
+#include "sched/worker.h"
 #include "test/must.h"
 #include "test/processes.h"
 #include "test/sockets.h"
@@ -307,6 +308,15 @@ START_TEST(what_is_no_child_is_told)
 }
 END_TEST
 
+/* Has any fiber waited for what comes from outside? */
+static bool has_any_waited(void)
+{
+    uint64_t waits = 0;
+    for (unsigned i = 0; i < coir_i_worker_count(); i++)
+        waits += load_relaxed(&coir_i_runtime.workers[i].counts.outside_begun);
+    return waits > 0;
+}
+
 static int wait_twice(void *arg)
 {
     pid_t child = start_sleeper();
@@ -314,7 +324,8 @@ static int wait_twice(void *arg)
     (void)arg;
     coir_nursery_open(&n);
     ck_assert_int_eq(coir_go(&n, wait_for, &child), 0);
-    let_others_park();
+    while (!has_any_waited())
+        ck_assert_int_eq(coir_sleep(COIR_MS(1)), 0);
     ck_assert_int_eq(coir_waitpid(child, NULL), -ECHILD);
     ck_assert_int_eq(kill(child, SIGKILL), 0);
     return coir_nursery_close(&n);
