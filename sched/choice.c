@@ -32,8 +32,10 @@ void coir_i_choice_start(uint64_t seed)
 unsigned coir_i_choose(unsigned n)
 {
     coir_i_worker *w = coir_i_worker_here();
-    uint64_t own = coir_i_ticks();
+    uint64_t own;
     uint64_t *state = w ? &w->choices : &own;
+    if (!w)
+        own = coir_i_ticks();
     uint64_t z = mix(*state += 0x9e3779b97f4a7c15);
     return (unsigned)(((z >> 32) * n) >> 32);
 }

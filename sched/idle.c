@@ -35,6 +35,7 @@
  *            idle.seat (publish: stand_up; observe: sit_down)
  * Fails      never.
  * Tests      test/stress_park.c, test/models/idle.pml, nest.pml, poller.pml */
+#include "sched/choice.h"
 #include "sched/clock.h"
 #include "sched/monitor.h"
 #include "sched/runtime.h"
@@ -197,8 +198,7 @@ static bool steal_from(coir_i_worker *w, coir_i_worker *v, coir_time now)
 static bool steal(coir_i_worker *w, coir_time now)
 {
     unsigned count = coir_i_worker_count();
-    w->seed = w->seed * 1664525 + 1013904223;
-    unsigned first = (w->seed >> 16) % count;
+    unsigned first = coir_i_choose(count);
     for (unsigned i = 0; i < count; i++) {
         coir_i_worker *v = &coir_i_runtime.workers[(first + i) % count];
         if (v != w && steal_from(w, v, now)) {

@@ -180,7 +180,7 @@ bool coir_i_worker_make(unsigned id)
     if (!w->seen)
         return false;
     w->id = id;
-    w->seed = id * 2654435761U + 1;
+    w->choices = coir_i_ticks() + id; /* or from the seed, at the start */
     w->choices = coir_i_ticks() + id;
     coir_i_wheel_init(&w->wheel, id, coir_i_now());
     coir_i_pick_init(w);

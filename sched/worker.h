@@ -65,7 +65,6 @@ struct coir_i_worker {
     coir_i_taken birth;      /* the child that a fresh fiber begins with */
     const coir_task *ending; /* the task whose on_done calls run */
     bool wants_stack;        /* it sleeps though a child waits: for memory */
-    uint32_t seed;           /* where to begin to steal */
     unsigned stole;          /* children, the last time */
     coir_time stole_at;
     struct coir_i_seen *seen; /* what it saw at each of the others */
